@@ -1,0 +1,55 @@
+"""All that a check may import: say what is expected, drive the program, script the model, read the database."""
+
+from grader.checking.expect import Mismatch, check, expect, expect_equal, note
+from grader.checking.program import Program, ProgramCrashed, ProgramTimeout, Response
+from grader.checking.stage import FreshStage, Stage
+from grader.model import (
+    Block,
+    Cut,
+    Disconnect,
+    Exchange,
+    Fail,
+    Garbage,
+    Hold,
+    Message,
+    ModelDouble,
+    Refuse,
+    Reply,
+    Request,
+    Slow,
+    Step,
+    Tool,
+    ToolCall,
+    Turn,
+)
+
+__all__ = [
+    "Block",
+    "Cut",
+    "Disconnect",
+    "Exchange",
+    "Fail",
+    "FreshStage",
+    "Garbage",
+    "Hold",
+    "Message",
+    "Mismatch",
+    "ModelDouble",
+    "Program",
+    "ProgramCrashed",
+    "ProgramTimeout",
+    "Refuse",
+    "Reply",
+    "Request",
+    "Response",
+    "Slow",
+    "Stage",
+    "Step",
+    "Tool",
+    "ToolCall",
+    "Turn",
+    "check",
+    "expect",
+    "expect_equal",
+    "note",
+]

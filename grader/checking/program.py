@@ -1,0 +1,311 @@
+"""The learner's program as a check sees it: requests with one deadline, answers with a cap, and how it died."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import psutil
+
+from grader.checking.expect import Mismatch, shown
+from grader.sandbox import Launcher, Limits, Running
+
+REPLY_BYTES = 1024 * 1024
+_POLL_SECONDS = 0.02
+
+
+class ProgramCrashed(Exception):  # noqa: N818 - a verdict's name, not an error of ours
+    """The program ended while it was needed; `detail` is the tail of its output."""
+
+    def __init__(self, message: str, detail: str = "", hint: str = "") -> None:
+        super().__init__(message)
+        self.message, self.detail, self.hint = message, detail, hint
+
+
+class ProgramTimeout(ProgramCrashed):
+    """The program gave no whole answer within its deadline."""
+
+
+@dataclass(frozen=True)
+class Response:
+    """A whole HTTP answer of at most 1 MiB; header names are lower-case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    asked: str
+
+    @property
+    def text(self) -> str:
+        """The body as UTF-8, undecodable bytes escaped."""
+        return self.body.decode("utf-8", "backslashreplace")
+
+    def json(self) -> Any:
+        """The body as strict JSON.
+
+        Raises:
+            Mismatch: it is not JSON (NaN is not JSON either).
+        """
+        try:
+            return json.loads(self.body, parse_constant=_no_constant)
+        except (ValueError, RecursionError) as error:
+            raise Mismatch(
+                f"the answer to {self.asked} is not JSON",
+                expected="a JSON body",
+                observed=f"{self.status} {shown(self.text)!r}",
+                hint="Every answer is JSON, errors too.",
+            ) from error
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a program is started: argv, its folder, its environment without PORT, its bounds, where it says it is ready."""
+
+    argv: tuple[str, ...]
+    folder: Path
+    environment: Mapping[str, str]
+    limits: Limits
+    ready: str = "/health"
+    ready_seconds: float = 20
+
+
+class Program:
+    """A running HTTP service of the learner's. Safe to use from several threads at once."""
+
+    def __init__(self, launcher: Launcher, recipe: Recipe, *, seconds: float) -> None:
+        self._launcher = launcher
+        self._seconds = seconds
+        self.recipe = recipe
+        self.port = 0
+        self.running = self._start()
+        self._client = httpx2.Client(
+            base_url=f"http://127.0.0.1:{self.port}",
+            headers={"accept-encoding": "identity"},
+            follow_redirects=False,
+            trust_env=False,
+            limits=httpx2.Limits(max_connections=200, max_keepalive_connections=20),
+        )
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self.running.alive
+
+    @property
+    def output(self) -> str:
+        """The tail of what it printed on stdout and stderr."""
+        return self.running.output.text()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        seconds: float | None = None,
+    ) -> Response:
+        """Send one request and read the whole answer within one total deadline.
+
+        Args:
+            json: sent as a JSON body; `body` sends bytes as they are.
+            seconds: the deadline; default is three quarters of the lab's seconds per check.
+
+        Raises:
+            ProgramTimeout: no whole answer in time.
+            ProgramCrashed: the process has ended.
+            Mismatch: it answers, but not with one HTTP response of at most 1 MiB.
+        """
+        asked = f"{method} {path}"
+        deadline = time.monotonic() + (seconds or self._seconds)
+        try:
+            with self._client.stream(
+                method, path, json=json, content=body, headers=headers, timeout=seconds or self._seconds
+            ) as reply:
+                return Response(reply.status_code, _lower(reply.headers), _read(reply, asked, deadline), asked)
+        except httpx2.TimeoutException as error:
+            raise self._timeout(asked, seconds or self._seconds) from error
+        except httpx2.TransportError as error:
+            raise self._broken(asked, error) from error
+
+    def get(self, path: str, **options: Any) -> Response:
+        """`request("GET", …)`."""
+        return self.request("GET", path, **options)
+
+    def put(self, path: str, **options: Any) -> Response:
+        """`request("PUT", …)`."""
+        return self.request("PUT", path, **options)
+
+    def post(self, path: str, **options: Any) -> Response:
+        """`request("POST", …)`."""
+        return self.request("POST", path, **options)
+
+    def delete(self, path: str, **options: Any) -> Response:
+        """`request("DELETE", …)`."""
+        return self.request("DELETE", path, **options)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to its process group."""
+        self.running.signal(number)
+
+    def wait(self, seconds: float) -> int | None:
+        """Exit status, or None when it still runs after `seconds`."""
+        return self.running.wait(seconds)
+
+    def kill(self) -> None:
+        """SIGKILL, as a power cut would."""
+        self.running.kill()
+
+    def close(self) -> None:
+        """Kill it and forget its connections."""
+        self.kill()
+        self._client.close()
+
+    def _start(self) -> Running:
+        for attempt in (1, 2):
+            self.port = _free_port()
+            running = self._launcher.start(
+                self.recipe.argv,
+                environment={**self.recipe.environment, "PORT": str(self.port)},
+                folder=self.recipe.folder,
+                limits=self.recipe.limits,
+            )
+            try:
+                self._wait_ready(running)
+            except ProgramCrashed as crash:
+                running.kill()
+                # Another process may have taken the port between our look and the program's bind.
+                if attempt == 1 and "address already in use" in crash.detail.lower() and _taken(self.port):
+                    continue
+                raise
+            return running
+        raise AssertionError
+
+    def _wait_ready(self, running: Running) -> None:
+        deadline = time.monotonic() + self.recipe.ready_seconds
+        seen = "nothing listens there"
+        with httpx2.Client(trust_env=False, headers={"accept-encoding": "identity"}) as client:
+            while time.monotonic() < deadline:
+                if running.wait(_POLL_SECONDS) is not None:
+                    raise ProgramCrashed(*self._death(running, "before it was ready"))
+                try:
+                    reply = client.get(f"http://127.0.0.1:{self.port}{self.recipe.ready}", timeout=2.0)
+                except httpx2.ConnectError:
+                    continue
+                except httpx2.TransportError as error:
+                    seen = f"{type(error).__name__}: {error}"
+                    continue
+                if reply.status_code == 200:
+                    return
+                seen = f"{self.recipe.ready} answers {reply.status_code} {shown(reply.text)!r}"
+                if reply.status_code == 501:  # says itself that it is not written yet: no need to wait
+                    break
+        raise ProgramTimeout(
+            f"the program was not ready: {seen} (port {self.port})",
+            running.output.text(),
+            _where_it_listens(running, self.port)
+            or f"GET {self.recipe.ready} must answer 200 within {self.recipe.ready_seconds:g} seconds of the start.",
+        )
+
+    def _death(self, running: Running, when: str) -> tuple[str, str, str]:
+        code = running.exit_code or 0
+        how = f"with status {code}" if code >= 0 else f"by signal {signal.Signals(-code).name}"
+        hint = "Read the end of its output below: what it printed last is usually the reason."
+        if running.flooded:
+            how, hint = "because it printed more than 8 MiB", "It was killed for that: log less."
+        return f"the program ended {how} {when}", running.output.text(), hint
+
+    def _timeout(self, asked: str, seconds: float) -> ProgramTimeout:
+        return ProgramTimeout(
+            f"no whole answer to {asked} within {seconds:g} seconds",
+            self.output,
+            "Something in the request waits for ever: a lock, a connection pool that is used up, an upstream call.",
+        )
+
+    def _broken(self, asked: str, error: Exception) -> Exception:
+        # The connection may break some milliseconds before the process is reaped.
+        if self.running.wait(0.5) is not None:
+            return ProgramCrashed(*self._death(self.running, f"during {asked}"))
+        return Mismatch(
+            f"{asked} was not answered with one HTTP response",
+            expected="status, headers and a whole body",
+            observed=f"{type(error).__name__}: {error}",
+            hint="The connection was refused or closed early, or what was sent is not HTTP/1.1.",
+        )
+
+
+def base_environment(scratch: Path) -> dict[str, str]:
+    """What every program gets beside what its brief promises: where commands, home and temporary files are."""
+    import os  # noqa: PLC0415 - the grader's own PATH is read here and nowhere else
+
+    own = str(Path(sys.executable).parent)
+    return {
+        "PATH": f"{own}:{os.environ.get('PATH', '/usr/bin:/bin')}",
+        "HOME": str(scratch),
+        "TMPDIR": str(scratch),
+        "LANG": "C.UTF-8",
+        "LC_ALL": "C.UTF-8",
+    }
+
+
+def _read(reply: httpx2.Response, asked: str, deadline: float) -> bytes:
+    if coding := reply.headers.get("content-encoding"):
+        raise Mismatch(
+            f"the answer to {asked} is compressed", expected="identity encoding, as asked for", observed=coding
+        )
+    body = bytearray()
+    for part in reply.iter_raw():
+        body += part
+        if len(body) > REPLY_BYTES:
+            raise Mismatch(
+                f"the answer to {asked} is larger than 1 MiB",
+                expected="at most 1 MiB",
+                observed=f"more than {len(body):,} bytes",
+                hint="Is a whole table in it?",
+            )
+        if time.monotonic() > deadline:
+            raise httpx2.ReadTimeout("the answer trickles in too slowly")
+    return bytes(body)
+
+
+def _lower(headers: httpx2.Headers) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _taken(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _where_it_listens(running: Running, port: int) -> str:
+    """The likeliest mistake of a service that is up but cannot be reached: another address or port."""
+    found: set[str] = set()
+    with contextlib.suppress(psutil.Error):
+        root = psutil.Process(running.pid)
+        for process in (root, *root.children(recursive=True)):
+            for connection in process.net_connections("tcp"):
+                if connection.status == psutil.CONN_LISTEN and connection.laddr:
+                    found.add(f"{connection.laddr.ip}:{connection.laddr.port}")
+    if not found or f"127.0.0.1:{port}" in found:
+        return ""
+    return f"It listens on {', '.join(sorted(found))}; the grader asks 127.0.0.1:{port}. Take the port from PORT."
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")

@@ -1,0 +1,265 @@
+"""A stage is what a check plays on: the running program, the model double it calls, and its database."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol
+
+from grader.checking.expect import Mismatch
+from grader.checking.program import Program, ProgramCrashed, Recipe
+from grader.errors import GraderFault
+from grader.model import ModelDouble
+
+if TYPE_CHECKING:
+    from grader.model import Exchange
+    from grader.sandbox import Launcher
+    from grader.services.postgres import Database, Server
+
+TERM_SECONDS = 5.0
+SHARED_STARTS = 4
+
+
+class FreshStage(Protocol):
+    """What the fixture `fresh_stage` gives: a stage with its own program, database and double, gone after the check."""
+
+    def __call__(self, environment: Mapping[str, str] | None = None) -> Stage: ...
+
+
+@dataclass
+class Stage:
+    """One program with its services.
+
+    Attributes:
+        model: the double that answers this program's model and embedding calls.
+    """
+
+    model: ModelDouble
+    _theatre: Theatre
+    _recipe: Recipe
+    _database: Database | None
+    program: Program = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.program = self._theatre.start(self._recipe)
+
+    @property
+    def database(self) -> Database:
+        """Its own database, read with the program's own credentials."""
+        if self._database is None:
+            raise GraderFault(
+                "the check reads a database, but the lab has none",
+                mend="Set `postgres = true` under [services] in its lab.toml.",
+                slug="lab-invalid",
+            )
+        return self._database
+
+    def restart(self, environment: Mapping[str, str] | None = None, *, kill: bool = False) -> None:
+        """Stop the program (SIGTERM, or SIGKILL as a power cut) and start it on the same database, on another port.
+
+        Args:
+            environment: variables to change for this start and later ones.
+
+        Raises:
+            ProgramCrashed: it does not end within 5 seconds of SIGTERM, or does not start again.
+        """
+        if not kill and self.program.alive:
+            self.program.signal(signal.SIGTERM)
+            if self.program.wait(TERM_SECONDS) is None:
+                output = self.program.output
+                self.program.close()
+                raise ProgramCrashed(
+                    f"the program still ran {TERM_SECONDS:g} seconds after SIGTERM",
+                    output,
+                    "Stop serving and exit; a handler that swallows the signal, or a thread that is waited for, holds it.",
+                )
+        self.program.close()
+        self._recipe = replace(self._recipe, environment={**self._recipe.environment, **(environment or {})})
+        self.program = self._theatre.start(self._recipe)
+
+    def revive(self) -> None:
+        """Start the program again when an earlier check left it dead."""
+        if not self.program.alive:
+            self.restart(kill=True)
+
+    def close(self) -> None:
+        """Kill the program."""
+        self.program.close()
+
+
+class Theatre:
+    """Makes the stages of one run: holds the launcher, the database lease and what programs are promised.
+
+    The lease is taken in the background as soon as the theatre opens: the server starts while libraries load.
+    """
+
+    def __init__(
+        self,
+        launcher: Launcher,
+        recipe: Recipe,
+        *,
+        wires: tuple[str, ...],
+        postgres: bool,
+        seconds: float,
+        purpose: str,
+    ) -> None:
+        self._launcher = launcher
+        self._recipe = recipe
+        self._wires = wires
+        self._seconds = seconds
+        self._stack = ExitStack()
+        self._server: Server | None = None
+        self._server_error: BaseException | None = None
+        self._shared: Stage | None = None
+        self._shared_used = False
+        self._doubles: list[ModelDouble] = []
+        self._shared_starts = 0
+        self.start_failure: ProgramCrashed | None = None
+        self._leasing: threading.Thread | None = None
+        if postgres:
+            self._leasing = threading.Thread(target=self._lease, args=(purpose,), name="lease", daemon=True)
+            self._leasing.start()
+
+    def start(self, recipe: Recipe) -> Program:
+        """Start a program; the first failure is remembered, so that no later check waits for the same."""
+        return Program(self._launcher, recipe, seconds=self._seconds)
+
+    def shared(self) -> Stage:
+        """The run's one warm stage, started on first use and again when a check left it dead.
+
+        Raises:
+            ProgramCrashed: it does not start, or died too often.
+        """
+        if self.start_failure:
+            raise self.start_failure
+        self._shared_used = True
+        try:
+            if self._shared is None:
+                self._shared_starts += 1
+                self._shared = self._stack.enter_context(self.fresh())
+            elif not self._shared.program.alive:
+                self._shared_starts += 1
+                if self._shared_starts > SHARED_STARTS:
+                    raise ProgramCrashed(
+                        f"the program had to be started {SHARED_STARTS} times and is not started again",
+                        self._shared.program.output,
+                        "Mend the checks above that crashed or timed out first.",
+                    )
+                self._shared.revive()
+        except ProgramCrashed as crash:
+            self.start_failure = crash
+            raise
+        return self._shared
+
+    @contextmanager
+    def fresh(self, environment: Mapping[str, str] | None = None) -> Iterator[Stage]:
+        """A stage of its own, closed at the end."""
+        with ExitStack() as stack:
+            model = stack.enter_context(ModelDouble())
+            self._doubles.append(model)
+            database = self._create_database()
+            if database:
+                stack.callback(database.drop)
+            recipe = replace(
+                self._recipe,
+                environment={
+                    **self._recipe.environment,
+                    **self._promised(model),
+                    **({"DATABASE_URL": database.url} if database else {}),
+                    **(environment or {}),
+                },
+            )
+            try:
+                stage = Stage(model, self, recipe, database)
+            except ProgramCrashed as crash:
+                if not environment:  # it would not start for any other check either
+                    self.start_failure = crash
+                raise
+            stack.callback(stage.close)
+            yield stage
+
+    def begin(self) -> tuple[int, ...]:
+        """A check begins: where each double's journal stands now."""
+        self._shared_used = False
+        return tuple(double.journal.mark() for double in self._doubles)
+
+    def exchanges(self, began: tuple[int, ...]) -> tuple[Exchange, ...]:
+        """What the check that began there has sent to any double."""
+        marks = (*began, *[0] * (len(self._doubles) - len(began)))
+        return tuple(
+            exchange
+            for double, mark in zip(self._doubles, marks, strict=True)
+            for exchange in double.journal.since(mark)
+        )
+
+    def expect_script_played(self) -> None:
+        """After a check that passed: nothing was asked that the script did not foresee, and nothing is left of it.
+
+        Raises:
+            Mismatch: a request met no step, or steps were never asked for.
+            GraderFault: the double broke its own protocol.
+        """
+        for double in self._doubles:
+            faults, unmatched, leftover = double.protocol_faults, double.unmatched, double.leftover
+            double.reset()
+            if faults:
+                raise GraderFault(
+                    f"the model double broke its protocol: {faults[0]}", mend="Please report it.", slug="double-fault"
+                )
+            if unmatched:
+                raise Mismatch(
+                    "the program made a model call that nothing in this scenario calls for",
+                    observed=f"{len(unmatched)} unexpected, the first: {unmatched[0].text[-300:]!r}",
+                    hint="Is it retrying, or calling the model where the brief says it is not called?",
+                )
+            if leftover:
+                raise Mismatch(
+                    "the program made fewer model calls than this scenario needs",
+                    observed=f"{len(leftover)} scripted replies were never asked for",
+                    hint="Is the answer made up without the model, or is a call missing?",
+                )
+
+    def after_hang(self) -> None:
+        """The last check hung or saw a crash: the next one gets a program that has been started anew."""
+        if self._shared and self._shared_used:
+            self._shared.program.kill()
+        for double in self._doubles:
+            double.reset()
+
+    def close(self) -> None:
+        """Close every stage and end the lease."""
+        with contextlib.ExitStack() as last:
+            last.callback(self._stack.close)
+            if self._leasing:
+                self._leasing.join()
+
+    def _promised(self, model: ModelDouble) -> dict[str, str]:
+        promised = {}
+        if "anthropic" in self._wires:
+            promised |= {"ANTHROPIC_BASE_URL": model.anthropic_base_url, "ANTHROPIC_API_KEY": "practice-key"}
+        if "openai" in self._wires:
+            promised |= {"OPENAI_BASE_URL": model.openai_base_url, "OPENAI_API_KEY": "practice-key"}
+        return promised
+
+    def _create_database(self) -> Database | None:
+        if self._leasing is None:
+            return None
+        from grader.services.postgres import EMPTY  # noqa: PLC0415 - labs without a database never load psycopg
+
+        self._leasing.join()
+        if self._server_error:
+            raise self._server_error
+        assert self._server is not None
+        return self._server.create(EMPTY)
+
+    def _lease(self, purpose: str) -> None:
+        from grader.services.postgres import lease  # noqa: PLC0415 - as above
+
+        try:
+            self._server = self._stack.enter_context(lease(purpose))
+        except Exception as error:  # noqa: BLE001 - raised again in the check that needs the database
+            self._server_error = error

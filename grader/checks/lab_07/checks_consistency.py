@@ -1,0 +1,193 @@
+"""Task consistency: old or new, never both, never neither."""
+
+from __future__ import annotations
+
+import random
+import threading
+
+from grader.checking import Fail, Mismatch, check, expect, expect_equal
+
+from .drafts import Drafts, Edition, edition
+from .expectations import expect_error
+from .passages import Prompt
+from .service import InBackground, Service, embedding_of, fresh_tenant
+
+ALL = {"k": 20, "max_prompt_tokens": 8000}
+FLIPS = 8
+ROUNDS = 4
+ARRIVAL_SECONDS = 5.0
+
+
+class Rules:
+    """One document of one tenant that is stored in edition after edition."""
+
+    def __init__(self, service: Service, drafts: Drafts, rng: random.Random) -> None:
+        self.service = service
+        self.tenant = fresh_tenant(rng)
+        self._rng = rng
+        self.subject = drafts.subject()
+        self.ask = f"What is the fee for {self.subject}, and who signs exceptions?"
+        service.reader.teach(self.ask)
+
+    def next(self) -> Edition:
+        return edition(self._rng, self.subject)
+
+    def put(self, new: Edition) -> InBackground:
+        """Store an edition while the check goes on."""
+        return InBackground(lambda: self.service.put(self.tenant, "rules", title="Rules", text=new.text))
+
+    def expect_whole(self, expected: Edition, *others: Edition, when: str) -> None:
+        """All of one edition is in the prompt, and nothing of the others."""
+        asked = self.service.ask(self.tenant, self.ask, **ALL)
+        if not asked.prompts:
+            raise Mismatch(
+                f"the document is gone {when}",
+                expected=f"all of edition {expected.mark}",
+                observed=f"no passage was sent; {asked.response.status} {asked.response.text[:200]}",
+                hint="Delete the old chunks in the transaction that inserts the new ones, after embedding.",
+            )
+        which = whole_edition(asked.prompt, [expected, *others], when)
+        expect_equal(which.mark, expected.mark, f"the edition that a question sees {when}")
+
+
+@check(task="consistency", after=("answers_with_a_citation",), seconds=20)
+def shows_the_old_version_while_the_new_one_is_embedded(service: Service, drafts: Drafts, rng: random.Random) -> None:
+    """While the embedding of an update is held back, questions are answered from the whole old version."""
+    rules = Rules(service, drafts, rng)
+    old, new = rules.next(), rules.next()
+    expect_equal(rules.put(old).result().status, 201, "the status of the first PUT")
+    with service.stage.model.hold(embedding_of(new.mark)) as held:
+        put = rules.put(new)
+        expect(
+            held.arrived.wait(ARRIVAL_SECONDS),
+            "an update was not embedded",
+            expected="POST /v1/embeddings with the new text",
+            observed=f"nothing within {ARRIVAL_SECONDS:g} seconds",
+        )
+        for _ in range(2):
+            rules.expect_whole(old, new, when="while the new version is being embedded")
+        expect(
+            not put.done, "a PUT was answered before its text was embedded", expected="an answer when it can be found"
+        )
+        held.release()
+        response = put.result()
+    expect_equal(response.status, 200, "the status of the update")
+    rules.expect_whole(new, old, when="after the update was answered")
+
+
+@check(task="consistency", after=("answers_with_a_citation",), seconds=20)
+def changes_nothing_when_an_update_fails(service: Service, drafts: Drafts, rng: random.Random) -> None:
+    """When the embedding of the last section fails, the PUT is a 502 and the old version is whole; a retry succeeds."""
+    rules = Rules(service, drafts, rng)
+    first, old, new = rules.next(), rules.next(), rules.next()
+    with service.stage.model.fault(embedding_of(first.sections[-1]), Fail(500)):
+        response = rules.put(first).result()
+    expect_error(response, (502,), "upstream", "a first PUT whose embedding fails")
+    missing = service.ask(rules.tenant, rules.ask, **ALL)
+    expect(
+        not missing.prompts,
+        "a document is half stored after its first PUT failed",
+        expected="no passage",
+        observed=missing.prompts and missing.prompt.texts,
+    )
+    expect_error(service.delete(rules.tenant, "rules"), (404,), None, "DELETE of a document whose only PUT failed")
+    expect_equal(rules.put(old).result().status, 201, "the status of the first PUT that succeeds")
+    with service.stage.model.fault(embedding_of(new.sections[-1]), Fail(500)):
+        response = rules.put(new).result()
+    expect_error(response, (502,), "upstream", "an update whose embedding fails")
+    rules.expect_whole(old, new, when="after an update failed")
+    mark = service.stage.model.journal.mark()
+    expect_equal(
+        rules.put(old).result().json().get("status"),
+        "unchanged",
+        "the status of the old version after a failed update",
+        hint="Write the new hash in the transaction that writes the new chunks.",
+    )
+    expect_equal(len(service.embeddings(mark)), 0, "the number of embedding calls for what is stored")
+    expect_equal(
+        rules.put(new).result().json().get("status"), "updated", "the status of the update when it is tried again"
+    )
+    rules.expect_whole(new, old, when="after the second try of an update")
+
+
+@check(task="consistency", after=("answers_with_a_citation",), seconds=30)
+def never_mixes_versions(service: Service, drafts: Drafts, rng: random.Random) -> None:
+    """Under updates that follow each other, every question sees exactly one whole version."""
+    rules = Rules(service, drafts, rng)
+    editions = [rules.next() for _ in range(FLIPS)]
+    expect_equal(rules.put(editions[0]).result().status, 201, "the status of the first PUT")
+    mark = service.stage.model.journal.mark()
+    over = threading.Event()
+    asked: list[int] = []
+
+    def keep_asking() -> None:
+        while not over.is_set():
+            asked.append(service.ask(rules.tenant, rules.ask, **ALL).response.status)
+
+    askers = [threading.Thread(target=keep_asking, daemon=True) for _ in range(2)]
+    for asker in askers:
+        asker.start()
+    try:
+        for new in editions[1:]:
+            expect_equal(rules.put(new).result().status, 200, "the status of an update")
+    finally:
+        over.set()
+        for asker in askers:
+            asker.join()
+    prompts = service.prompts(mark)
+    expect(set(asked) == {200}, "a question during an update was not answered with 200", observed=sorted(set(asked)))
+    expect(
+        len(prompts) >= len(asked),
+        "a question during an update found nothing",
+        expected=f"{len(asked)} prompts",
+        observed=f"{len(prompts)} prompts for {len(asked)} questions",
+        hint="A question saw the document between the DELETE and the INSERT: one transaction, one commit.",
+    )
+    for prompt in prompts:
+        whole_edition(prompt, editions, "during updates")
+    rules.expect_whole(editions[-1], *editions[:-1], when="after the last update")
+
+
+@check(task="consistency", after=("answers_with_a_citation",), seconds=30)
+def lets_one_of_two_writers_win(service: Service, drafts: Drafts, rng: random.Random) -> None:
+    """Two PUTs of one document at once leave one whole version, whichever, and neither of them fails."""
+    for _ in range(ROUNDS):
+        rules = Rules(service, drafts, rng)
+        for what in ("first", "later"):
+            pair = [rules.next(), rules.next()]
+            for put in [rules.put(each) for each in pair]:
+                response = put.result()
+                expect(
+                    response.status in (200, 201),
+                    f"one of two {what} PUTs at once failed",
+                    expected="200 or 201 for both",
+                    observed=f"{response.status} {response.text[:300]}",
+                    hint="Lock the document's row (or an advisory lock on tenant and id) before you compare and write.",
+                )
+            asked = service.ask(rules.tenant, rules.ask, **ALL)
+            whole_edition(asked.prompt, pair, f"after two {what} PUTs at once")
+
+
+def whole_edition(prompt: Prompt, editions: list[Edition], when: str) -> Edition:
+    """The one edition that a prompt holds.
+
+    Raises:
+        Mismatch: it holds none, several, or a part of one.
+    """
+    seen = {each.mark: sorted(each.seen_in(prompt.texts)) for each in editions}
+    present = [each for each in editions if seen[each.mark]]
+    observed = {mark: sections for mark, sections in seen.items() if sections}
+    expect(
+        len(present) == 1,
+        f"a question {when} does not see exactly one version",
+        expected="sections of one version",
+        observed=observed or "no version",
+        hint="All chunks of a version change in one transaction, and one query reads them.",
+    )
+    expect_equal(
+        seen[present[0].mark],
+        sorted(present[0].sections),
+        f"the sections that a question sees {when}",
+        hint="A part of the version is missing: did an INSERT fail, or is each chunk committed by itself?",
+    )
+    return present[0]

@@ -1,0 +1,242 @@
+"""Command line of `grader`: what can be typed, and which function does it. Heavy modules are imported on use."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from grader import __version__
+from grader.errors import EXIT_NOT_GRADED, GraderError
+
+if TYPE_CHECKING:
+    from grader.lab import Lab
+
+EXIT_INTERRUPTED = 130
+_LAB_HELP = "lab-07, 7 or the folder's name; without it, the lab in whose work folder you stand"
+
+
+def run_command(argv: Sequence[str]) -> int:
+    """Run one command line and give its exit code; never a bare traceback.
+
+    Exit codes: 0 all passed, 1 not yet, 2 usage, 3 could not grade, 130 interrupted.
+    """
+    if sys.platform == "win32":
+        sys.stderr.write("grader needs Linux or macOS: on Windows, install WSL (`wsl --install`) and run it there.\n")
+        return EXIT_NOT_GRADED
+    arguments = build_parser().parse_args(argv)
+    try:
+        return int(arguments.run(arguments))
+    except GraderError as error:
+        sys.stdout.flush()
+        sys.stderr.write(f"grader: {error}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        sys.stdout.flush()
+        sys.stderr.write("\ngrader: interrupted; nothing is left running\n")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # `grader list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except Exception as error:  # noqa: BLE001 - the last stop: our own fault, told as such
+        return _own_fault(error)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands and options."""
+    parser = argparse.ArgumentParser(
+        prog="grader",
+        description="Checks the labs of this course by what your program does on the wire.",
+        epilog="Start with: grader start lab-07 · grader check lab-07. Exit codes: 0 all passed, 1 not yet, "
+        "2 usage, 3 could not grade.",
+    )
+    parser.add_argument("--version", action="version", version=f"grader {__version__}")
+    parser.add_argument("--course", metavar="DIR", help="the checkout; default: the one around this folder")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    check = _add(commands, "check", "grade a lab", _check)
+    _lab(check)
+    check.add_argument("--reference", action="store_true", help="grade the reference answer instead of yours")
+    check.add_argument("--path", metavar="DIR", help="grade the files in DIR instead of work/")
+    check.add_argument("--seed", type=_seed, help="repeat the inputs of an earlier run (a whole number)")
+    check.add_argument(
+        "--only", metavar="NAME", action="append", default=[], help="a check or a task, with what must pass before it"
+    )
+    check.add_argument("--json", metavar="FILE", help="also write the report as JSON; - for standard output alone")
+    check.add_argument("--keep", action="store_true", help="keep the run's private folder and say where it is")
+
+    _lab(_add(commands, "start", "copy a lab's skeleton to work/", _start))
+    _lab(_add(commands, "reset", "put work/ back to the skeleton; keeps a backup", _reset))
+    _lab(_add(commands, "diff", "show what you changed against the skeleton", _diff))
+    _add(commands, "list", "show all labs", _list)
+    _add(commands, "doctor", "look for what could stop a run on this machine", _doctor)
+
+    wire = _add(commands, "wire", "show what your program said to the model in the last run", _wire)
+    _lab(wire)
+    wire.add_argument("--check", metavar="NAME", help="only this check's exchanges")
+    wire.add_argument("--json", action="store_true", help="as JSON")
+
+    verify = _add(commands, "verify", "prove that a lab's checks tell right programs from wrong ones", _verify)
+    verify.add_argument("labs", nargs="*", metavar="LAB", help="default: every lab")
+    verify.add_argument("--full", action="store_true", help="every program against every check")
+    verify.add_argument("--stress", type=int, metavar="N", default=0, help="full, with N seeds; reports flakes")
+    verify.add_argument("--seed", type=_seed, help="the (first) seed")
+    verify.add_argument("--jobs", type=int, metavar="N", default=2, help="programs graded side by side (2)")
+
+    database = _add(commands, "db", "the database that labs run on", _db)
+    database.add_argument("action", choices=("up", "down", "status", "url"))
+    return parser
+
+
+def _add(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    what: str,
+    run: Callable[[argparse.Namespace], int],
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
+    command.set_defaults(run=run)
+    return command
+
+
+def _lab(command: argparse.ArgumentParser) -> None:
+    command.add_argument("lab", nargs="?", metavar="LAB", help=_LAB_HELP)
+
+
+def _seed(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError("a seed is 0 or more")
+    return number
+
+
+def _root(arguments: argparse.Namespace) -> Path:
+    from grader.lab import find_course  # noqa: PLC0415 - `--help` must not pay for it
+
+    return find_course(Path(arguments.course or Path.cwd()).absolute())
+
+
+def _find(arguments: argparse.Namespace) -> Lab:
+    from grader.lab import find_lab  # noqa: PLC0415 - as above
+
+    return find_lab(_root(arguments), arguments.lab, Path.cwd())
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from grader import run  # noqa: PLC0415 - as above
+    from grader.report import json_file  # noqa: PLC0415 - as above
+    from grader.report.next_step import next_step  # noqa: PLC0415 - as above
+    from grader.report.terminal import TerminalReport  # noqa: PLC0415 - as above
+
+    lab = _find(arguments)
+    source, label = run.find_source(lab, reference=arguments.reference, path=arguments.path)
+    seed = run.new_seed() if arguments.seed is None else arguments.seed
+    request = run.Request(lab, source, label, seed, only=tuple(arguments.only), keep=arguments.keep)
+    report = TerminalReport(quiet=arguments.json == "-")
+    report.begin(lab.name, lab.title, label, seed, run.ISOLATION_LABEL)
+    result = run.check_lab(request, report.listen)
+    report.end(result, next_step(lab, result))
+    if arguments.json:
+        json_file.write(result, arguments.json)
+    return result.exit_code
+
+
+def _start(arguments: argparse.Namespace) -> int:
+    from grader import workspace  # noqa: PLC0415 - as above
+
+    lab = _find(arguments)
+    folder = workspace.start(lab)
+    _say(f"made {folder.relative_to(lab.root)}")
+    _say(f"read {(lab.home / 'README.md').relative_to(lab.root)}, then: grader check {lab.name}")
+    return 0
+
+
+def _reset(arguments: argparse.Namespace) -> int:
+    from grader import workspace  # noqa: PLC0415 - as above
+
+    lab = _find(arguments)
+    backup = workspace.reset(lab)
+    _say(f"work/{lab.folder} is the skeleton again; what was there is in {backup.relative_to(lab.root)}")
+    return 0
+
+
+def _diff(arguments: argparse.Namespace) -> int:
+    from grader import workspace  # noqa: PLC0415 - as above
+
+    sys.stdout.write(workspace.diff(_find(arguments)))
+    return 0
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    from grader.lab import list_folders, read_lab  # noqa: PLC0415 - as above
+
+    root = _root(arguments)
+    for folder in list_folders(root):
+        lab = read_lab(root, folder)
+        state = "started" if lab.work.is_dir() else ""
+        _say(
+            f"{lab.name}  {lab.title:<44} {lab.stage:<10} {lab.difficulty:<7} {lab.minutes / 60:>4.0f} h  {state}".rstrip()
+        )
+    return 0
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from grader.doctor import examine  # noqa: PLC0415 - as above
+
+    findings = examine(_root(arguments))
+    for finding in findings:
+        _say(f"{'ok  ' if finding.good else 'FAIL'}  {finding.what}")
+        if finding.mend:
+            _say(f"      {finding.mend}")
+    return 0 if all(finding.good for finding in findings) else EXIT_NOT_GRADED
+
+
+def _wire(arguments: argparse.Namespace) -> int:
+    from grader import run  # noqa: PLC0415 - as above
+    from grader.report.wire import show  # noqa: PLC0415 - as above
+
+    sys.stdout.write(show(run.read_wire(_find(arguments)), check=arguments.check, as_json=arguments.json))
+    return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from grader.verify import Depth, verify  # noqa: PLC0415 - as above
+
+    depth = Depth(full=arguments.full or arguments.stress > 0, seeds=max(1, arguments.stress))
+    return verify(_root(arguments), arguments.labs, depth=depth, seed=arguments.seed, jobs=arguments.jobs, say=_say)
+
+
+def _db(arguments: argparse.Namespace) -> int:
+    from grader.services import postgres  # noqa: PLC0415 - as above
+
+    match arguments.action:
+        case "up":
+            _say(postgres.up().describe())
+        case "down":
+            _say(postgres.down().describe())
+        case "status":
+            _say(postgres.status().describe())
+        case _:
+            _say(postgres.url())
+    return 0
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _own_fault(error: Exception) -> int:
+    sys.stdout.flush()
+    frames = "".join(traceback.format_exception(error)[-6:])
+    sys.stderr.write(
+        f"grader: our own fault: {type(error).__name__}: {error}\n"
+        f"  Nothing was graded and nothing is held against you. Please report this:\n{frames}"
+        "  more: docs/errors.md#own-fault\n"
+    )
+    return EXIT_NOT_GRADED

@@ -1,0 +1,55 @@
+"""The model double: plays a language model on real wires, follows a script, and remembers what it was sent."""
+
+from grader.model.embeddings import Embedder, WordLlamaEmbedder
+from grader.model.journal import Block, Exchange, Journal, Message, Request, Tool, from_json, to_json
+from grader.model.playbook import Held
+from grader.model.script import (
+    AsUsual,
+    Cut,
+    Disconnect,
+    Fail,
+    Garbage,
+    Gate,
+    Hold,
+    Refuse,
+    Reply,
+    Responder,
+    Slow,
+    Step,
+    ToolCall,
+    Turn,
+    When,
+    step_name,
+)
+from grader.model.server import ModelDouble
+
+__all__ = [
+    "AsUsual",
+    "Block",
+    "Cut",
+    "Disconnect",
+    "Embedder",
+    "Exchange",
+    "Fail",
+    "Garbage",
+    "Gate",
+    "Held",
+    "Hold",
+    "Journal",
+    "Message",
+    "ModelDouble",
+    "Refuse",
+    "Reply",
+    "Request",
+    "Responder",
+    "Slow",
+    "Step",
+    "Tool",
+    "ToolCall",
+    "Turn",
+    "When",
+    "WordLlamaEmbedder",
+    "from_json",
+    "step_name",
+    "to_json",
+]

@@ -1,0 +1,112 @@
+"""Sends one decided step over one HTTP connection: late, cut, broken or whole."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from grader.model.script import Cut, Gate, Hold, Slow, Step
+from grader.model.wires.wire import Answer
+
+# How often a held reply looks at its gate.
+GATE_SECONDS = 0.005
+
+# Called just before a program can see the end of its reply: who has read a reply finds it in the journal.
+Ended = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a step is to be delivered, taken out of its wrappers."""
+
+    waits: tuple[float | Gate, ...]
+    cut_after: int | None
+    step: Step
+
+
+def manner_of(step: Step) -> Manner:
+    waits: list[float | Gate] = []
+    cut: int | None = None
+    while isinstance(step, (Slow, Hold, Cut)):
+        match step:
+            case Slow():
+                waits.append(step.seconds)
+            case Hold():
+                waits.append(step.gate)
+            case Cut():
+                cut = step.after_events if cut is None else min(cut, step.after_events)
+        step = step.step
+    return Manner(tuple(waits), cut, step)
+
+
+async def wait_for(waits: tuple[float | Gate, ...]) -> None:
+    """Waits for seconds and gates one after another, without keeping other requests waiting."""
+    for wait in waits:
+        if isinstance(wait, (int, float)):
+            await asyncio.sleep(wait)
+        else:
+            while not wait.is_set():  # noqa: ASYNC110  a gate is a threading.Event, set from another thread
+                await asyncio.sleep(GATE_SECONDS)
+
+
+async def send_answer(
+    http: web.BaseRequest, answer: Answer, headers: Mapping[str, str], ended: Ended, cut_after: int | None
+) -> web.StreamResponse:
+    """Sends a reply of the model's, plain or streamed; `cut_after` drops the connection before its end."""
+    if answer.frames:
+        return await _send_stream(http, answer.frames, headers, ended, cut_after)
+    return await send_body(
+        http, 200, body, {**headers, "content-type": "application/json"}, ended, cut=cut_after is not None
+    )
+
+
+async def send_body(
+    http: web.BaseRequest,
+    status: int,
+    body: bytes,
+    headers: Mapping[str, str],
+    ended: Ended,
+    *,
+    cut: bool,
+) -> web.StreamResponse:
+    if not cut:
+        ended()
+        return web.Response(status=status, body=body, headers=headers)
+    response = web.StreamResponse(status=status, headers=headers)
+    response.content_length = len(body)
+    await response.prepare(http)
+    await response.write(body[: len(body) // 2])
+    ended()
+    drop(http)
+    return response
+
+
+async def _send_stream(
+    http: web.BaseRequest,
+    frames: tuple[bytes, ...],
+    headers: Mapping[str, str],
+    ended: Ended,
+    cut_after: int | None,
+) -> web.StreamResponse:
+    head = {**headers, "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
+    response = web.StreamResponse(headers=head)
+    response.enable_chunked_encoding()
+    await response.prepare(http)
+    sent = frames if cut_after is None else frames[:cut_after]
+    for frame in sent[:-1]:
+        await response.write(frame)
+    ended()
+    for frame in sent[-1:]:
+        await response.write(frame)
+    if cut_after is not None:
+        drop(http)
+    return response
+
+
+def drop(http: web.BaseRequest) -> None:
+    """Closes the connection after what was written so far."""
+    if http.transport is not None:
+        http.transport.close()

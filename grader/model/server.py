@@ -1,0 +1,135 @@
+"""The model double: an HTTP server in this process that plays a language model and remembers what it was sent."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from grader.errors import GraderFault
+from grader.model.embeddings import Embedder, WordLlamaEmbedder
+from grader.model.exchanges import Desk
+from grader.model.journal import Journal, Request
+from grader.model.playbook import Held, Playbook
+from grader.model.script import Responder, Step, When
+
+START_SECONDS = 20
+# How long a reply under way may still take at the end; aiohttp takes 0 for "as long as it likes".
+STOP_SECONDS = 0.01
+
+# One set of weights for all doubles of this process.
+_EMBEDDER = WordLlamaEmbedder()
+
+
+class ModelDouble:
+    """Plays the model on 127.0.0.1 while the `with` block runs; nothing but this object scripts or reads it."""
+
+    def __init__(self, *, embedder: Embedder | None = None, validate_replies: bool = False) -> None:
+        self.journal = Journal()
+        self._embedder: Embedder = embedder or _EMBEDDER
+        self._playbook = Playbook()
+        self._desk = Desk(self.journal, self._playbook, self._embedder, validate_replies=validate_replies)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._started = threading.Event()
+        self._stop = asyncio.Event()
+        self._port = 0
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._serve, name="model-double", daemon=True)
+
+    @property
+    def anthropic_base_url(self) -> str:
+        """For ANTHROPIC_BASE_URL: the SDK adds /v1."""
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def openai_base_url(self) -> str:
+        """For OPENAI_BASE_URL: the SDK expects /v1 in it."""
+        return f"http://127.0.0.1:{self._port}/v1"
+
+    def script(self, *steps: Step, when: When | None = None) -> None:
+        """Queues steps; a chat request takes the first whose `when` matches it (None matches any)."""
+        self._playbook.script(*steps, when=when)
+
+    def respond(self, responder: Responder | None) -> None:
+        """Asks this for a step when no queued one matches; None: such a request is answered 400 and unmatched."""
+        self._playbook.respond(responder)
+
+    def fault(self, when: When, step: Step, *, times: int | None = None) -> AbstractContextManager[None]:
+        """While the block runs, matching requests of any wire get this step instead (`AsUsual()`: the usual one)."""
+        return self._playbook.fault(when, step, times=times)
+
+    def hold(self, when: When) -> AbstractContextManager[Held]:
+        """While the block runs, replies to matching requests are decided but kept back until `release()`."""
+        return self._playbook.hold(when)
+
+    @property
+    def unmatched(self) -> tuple[Request, ...]:
+        return self._playbook.unmatched
+
+    @property
+    def leftover(self) -> tuple[Step, ...]:
+        return self._playbook.leftover
+
+    @property
+    def protocol_faults(self) -> tuple[str, ...]:
+        """What was wrong with our own replies or scripts: never the learner's fault."""
+        return self._desk.faults
+
+    def reset(self) -> None:
+        """Forgets script, responder, faults, holds, unmatched requests and protocol faults; the journal stays."""
+        self._playbook.reset()
+        self._desk.forget_faults()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        # The weights take a third of a second to load: done by the time a program has started and sends texts.
+        threading.Thread(target=self._preload, name="model-double-weights", daemon=True).start()
+        if not self._started.wait(START_SECONDS) or self._failure is not None:
+            raise GraderFault(
+                f"The model double did not start: {self._failure or 'no answer from its thread'}.",
+                mend="Check that this machine lets programs listen on 127.0.0.1.",
+                slug="model-double-start",
+            )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._playbook.release_all()
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(START_SECONDS)
+
+    def _preload(self) -> None:
+        try:
+            self._embedder.load()
+        except Exception as error:  # noqa: BLE001  whatever it is, it is ours
+            self._desk.blame_us(f"the embedding model did not load: {error}")
+
+    def _serve(self) -> None:
+        try:
+            asyncio.run(self._run())
+        except OSError as error:
+            self._failure = error
+        finally:
+            self._started.set()
+
+    async def _run(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        # A client that hangs up cancels the handler: that is how we notice.
+        server = web.Server(
+            self._desk.handle, handler_cancellation=True, access_log=None, auto_decompress=False, keepalive_timeout=75
+        )
+        runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=STOP_SECONDS)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0, backlog=256)
+        await site.start()
+        self._port = int(runner.addresses[0][1])
+        self._started.set()
+        await self._stop.wait()
+        self._desk.stopping = True
+        await runner.cleanup()

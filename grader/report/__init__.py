@@ -1,0 +1,1 @@
+"""Shows a finished run: on the terminal, and as JSON with a numbered format."""

@@ -1,0 +1,34 @@
+"""What the learner should do next, in one or two lines, from the result of a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from grader.verdict import Verdict
+
+if TYPE_CHECKING:
+    from grader.lab import Lab
+    from grader.run import LabResult
+
+
+def next_step(lab: Lab, result: LabResult) -> str:
+    """One next step: mend the machine, mend the first failed check, or read on after passing."""
+    verdicts = [item.verdict for item in result.checks]
+    if Verdict.GRADER_ERROR in verdicts:
+        return "Next: `grader doctor`; something here kept the grader from grading."
+    failed = next((item for item in result.checks if item.verdict is not Verdict.PASSED), None)
+    if failed is None:
+        whole = len(result.score.tasks) == len(lab.tasks)
+        if not whole:
+            return f"Next: `grader check {lab.name}` for all tasks."
+        return (
+            f"Next: read solutions/{lab.folder}/README.md and the last section of labs/{lab.folder}/README.md,\n"
+            f"then run it twice more: every run has other inputs."
+        )
+    task = failed.check.task
+    return (
+        f"Next: {failed.check.title}\n"
+        f"  task `{task}` in labs/{lab.folder}/README.md · hints: labs/{lab.folder}/hints.md#{task}\n"
+        f"  again, this check alone: grader check {lab.name} --only {failed.check.name}"
+        f" · what you sent: grader wire {lab.name} --check {failed.check.name}"
+    )

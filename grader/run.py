@@ -1,0 +1,241 @@
+"""One run from start to finish: read this first.
+
+stage the files → check them in a session of its own → score the verdicts → keep what was on the wire
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from grader import __version__
+from grader.session.events import SessionSpec
+from grader.session.supervise import Listener, SessionEnd, run_session
+from grader.errors import EXIT_NOT_GRADED, EXIT_NOT_YET, EXIT_PASSED, GraderFault, UsageError
+from grader.lab import Lab, read_override
+from grader.score import Score, score
+from grader.submission import Submission, copy_tree, stage, write_fault
+from grader.verdict import CheckResult, Verdict
+
+ISOLATION = "process"
+ISOLATION_LABEL = "process only: practice, unsandboxed"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to grade and how.
+
+    Attributes:
+        source: folder with the files to grade.
+        label: what the report calls it, as in "work/lab-07-…" or "reference".
+        overlay: files laid over a copy of `source` first (a wrong program holds only what differs), or None.
+        only: names of checks or tasks; empty for all.
+        warden: socket of a warden that is already warm, or "".
+    """
+
+    lab: Lab
+    source: Path
+    label: str
+    seed: int
+    overlay: Path | None = None
+    only: tuple[str, ...] = ()
+    keep: bool = False
+    warden: str = ""
+
+
+@dataclass(frozen=True)
+class LabResult:
+    """One finished run, everything that a report shows."""
+
+    lab: str
+    folder: str
+    title: str
+    label: str
+    seed: int
+    isolation: str
+    checks: tuple[CheckResult, ...]
+    score: Score
+    seconds: float
+    submission_digest: str
+    checks_digest: str
+    kept: str = ""
+    grader_version: str = field(default=__version__)
+
+    @property
+    def exit_code(self) -> int:
+        """0 all passed, 1 not yet, 3 something could not be graded."""
+        verdicts = {result.verdict for result in self.checks}
+        if not verdicts or Verdict.GRADER_ERROR in verdicts:
+            return EXIT_NOT_GRADED
+        return EXIT_PASSED if verdicts == {Verdict.PASSED} else EXIT_NOT_YET
+
+
+def new_seed() -> int:
+    """A seed short enough to type again."""
+    return secrets.randbelow(1_000_000)
+
+
+def find_source(lab: Lab, *, reference: bool, path: str | None) -> tuple[Path, str]:
+    """The folder to grade and what to call it: the learner's work, the reference, or `--path`.
+
+    Raises:
+        UsageError: the lab has not been started, or both options are given.
+    """
+    if reference and path:
+        raise UsageError("--reference and --path contradict each other", mend="Give one of them.", slug="contradiction")
+    if reference:
+        return lab.solutions / "reference", "reference"
+    if path:
+        return Path(path).expanduser().absolute(), path
+    if not lab.work.is_dir():
+        raise UsageError(
+            f"there is no work/{lab.folder} yet",
+            mend=f"`grader start {lab.name}` makes it from the skeleton.",
+            slug="not-started",
+        )
+    return lab.work, f"work/{lab.folder}"
+
+
+def check_lab(request: Request, listen: Listener) -> LabResult:
+    """Grade one submission; `listen` hears every event as it happens.
+
+    Raises:
+        GraderError: nothing could be graded (see its tree for whose fault that is).
+    """
+    began = time.monotonic()
+    with _private_folder(keep=request.keep) as folder:
+        submission = _staged(request, folder)
+        spec = _spec(request, submission, folder)
+        end = run_session(spec, folder, listen)
+        _keep_wire(request.lab, Path(spec.wire_file))
+    return _result(request, end, submission, time.monotonic() - began, str(folder) if request.keep else "")
+
+
+@contextmanager
+def _private_folder(*, keep: bool) -> Iterator[Path]:
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="grader-")).resolve()
+    except OSError as error:
+        raise write_fault(Path(tempfile.gettempdir()), error) from error
+    try:
+        yield folder
+    finally:
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _staged(request: Request, folder: Path) -> Submission:
+    source = request.source
+    if request.overlay:
+        source = folder / "overlaid"
+        copy_tree(request.source, source)
+        copy_tree(request.overlay, source)
+    try:
+        (folder / "scratch").mkdir()
+    except OSError as error:
+        raise write_fault(folder, error) from error
+    return stage(source, folder / "submission", request.lab.program.files)
+
+
+def _spec(request: Request, submission: Submission, folder: Path) -> SessionSpec:
+    lab = request.lab
+    if not lab.checks.is_dir():
+        raise GraderFault(
+            f"{lab.name} has no checks at {str(lab.checks)!r}",
+            mend="`git checkout -- grader` restores them.",
+            slug="no-checks",
+        )
+    return SessionSpec(
+        lab=lab.name,
+        checks=str(lab.checks),
+        submission=str(submission.folder),
+        scratch=str(folder / "scratch"),
+        argv=_argv(read_override(lab, request.source) or lab.program.entry),
+        environment=dict(lab.program.environment),
+        warm=lab.program.warm,
+        ready=lab.program.ready,
+        ready_seconds=lab.program.ready_seconds,
+        wires=lab.services.model,
+        postgres=lab.services.postgres,
+        tasks=tuple(task.id for task in lab.tasks),
+        only=request.only,
+        seed=request.seed,
+        seconds=lab.limits.seconds,
+        seconds_per_check=lab.limits.seconds_per_check,
+        memory_mb=lab.limits.memory_mb,
+        output_kb=lab.limits.output_kb,
+        warden=request.warden,
+        wire_file=str(folder / "wire.json"),
+    )
+
+
+def _argv(entry: tuple[str, ...]) -> tuple[str, ...]:
+    """`python` is the interpreter that runs the grader: the lab's libraries are installed there."""
+    return (sys.executable, *entry[1:]) if entry[0] in ("python", "python3") else entry
+
+
+def _result(request: Request, end: SessionEnd, submission: Submission, seconds: float, kept: str) -> LabResult:
+    lab = request.lab
+    return LabResult(
+        lab=lab.name,
+        folder=lab.folder,
+        title=lab.title,
+        label=request.label,
+        seed=request.seed,
+        isolation=ISOLATION,
+        checks=end.results,
+        score=score([(task.id, task.title, task.points) for task in lab.tasks], end.results),
+        seconds=seconds,
+        submission_digest=submission.digest,
+        checks_digest=digest_of(lab.checks),
+        kept=kept,
+    )
+
+
+def digest_of(folder: Path) -> str:
+    """SHA-256 over the names and contents of a trusted folder: says which checks a report was made with."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def last_wire(lab: Lab) -> Path:
+    """Where the journal of a lab's last run is kept."""
+    return lab.root / ".grader" / lab.name / "wire.json"
+
+
+def _keep_wire(lab: Lab, wire: Path) -> None:
+    """Keep the journal for `grader wire`; a checkout that cannot be written loses it and nothing else."""
+    target = last_wire(lab)
+    with suppress(OSError):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_suffix(f".{os.getpid()}")
+        shutil.copyfile(wire, partial)
+        partial.replace(target)
+
+
+def read_wire(lab: Lab) -> list[dict[str, object]]:
+    """The last run's journal: one {"check", "exchanges"} per check that called the double.
+
+    Raises:
+        UsageError: there is none.
+    """
+    path = last_wire(lab)
+    if not path.is_file():
+        raise UsageError(
+            f"no run of {lab.name} has been recorded here", mend=f"Run `grader check {lab.name}` first.", slug="no-wire"
+        )
+    recorded: list[dict[str, object]] = json.loads(path.read_text("utf-8"))["checks"]
+    return recorded

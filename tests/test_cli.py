@@ -1,0 +1,222 @@
+"""The command line as a learner meets it: what it prints, where, and with which exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests import programs
+from tests.conftest import TOY_LAB
+
+# Isolated, as the installed command is: the course has a folder `grader` of its own.
+GRADER = (sys.executable, "-I", "-m", "grader")
+
+
+def _grader(course: Path, *argv: str, cwd: Path | None = None, **options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*GRADER, "--course", str(course), *argv],
+        cwd=cwd or course,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, **options},
+    )
+
+
+def _write_program(course: Path, source: str) -> Path:
+    folder = course / "work" / TOY_LAB / "echo"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "__main__.py").write_text(source, "utf-8")
+    return folder
+
+
+def test_start_check_and_diff_from_the_first_day(course: Path) -> None:
+    started = _grader(course, "start", "lab-01")
+    assert (started.returncode, started.stderr) == (0, "")
+    assert f"made work/{TOY_LAB}" in started.stdout
+    first = _grader(course, "check", "1")
+    assert first.returncode == 1
+    assert "0 of 100 points · 0 of 2 checks passed" in first.stdout
+    assert "task echo: answer POST /echo" in first.stdout, "the skeleton's error names its task"
+    assert "hints.md#echo" in first.stdout
+    shutil.copytree(course / "solutions" / TOY_LAB / "reference", course / "work" / TOY_LAB, dirs_exist_ok=True)
+    passed = _grader(course, "check", cwd=course / "work" / TOY_LAB)
+    assert passed.returncode == 0, passed.stdout + passed.stderr
+    assert "100 of 100 points · 2 of 2 checks passed" in passed.stdout
+    changed = _grader(course, "diff", "1").stdout
+    assert "+++ work/echo/handler.py" in changed
+    assert "-raise NotImplementedError" in changed
+
+
+def test_check_before_start_says_how_to_start(course: Path) -> None:
+    result = _grader(course, "check", "lab-01")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "`grader start lab-01`" in result.stderr
+    assert "docs/errors.md#not-started" in result.stderr
+
+
+def test_starting_twice_keeps_the_work(course: Path) -> None:
+    folder = _write_program(course, "mine = 1")
+    result = _grader(course, "start", "lab-01")
+    assert result.returncode == 2
+    assert (folder / "__main__.py").read_text() == "mine = 1"
+
+
+def test_reset_keeps_a_backup(course: Path) -> None:
+    _write_program(course, "mine = 1")
+    result = _grader(course, "reset", "lab-01")
+    assert result.returncode == 0
+    backup = course / result.stdout.strip().rpartition(" ")[2]
+    assert (backup / "echo" / "__main__.py").read_text() == "mine = 1"
+    assert "NotImplementedError" in (course / "work" / TOY_LAB / "echo" / "__main__.py").read_text()
+
+
+def test_diff_of_untouched_work_is_empty(course: Path) -> None:
+    _grader(course, "start", "lab-01")
+    assert _grader(course, "diff", "lab-01").stdout == ""
+
+
+def test_the_json_report_alone_on_standard_output(course: Path) -> None:
+    result = _grader(course, "check", "1", "--reference", "--seed", "7", "--json", "-")
+    report = json.loads(result.stdout)
+    assert (report["format"], report["seed"], report["points"]["earned"]) == (1, 7, 100.0)
+    assert report["isolation"] == {"level": "process", "official": False}
+    assert [check["verdict"] for check in report["checks"]] == ["passed", "passed"]
+
+
+def test_the_json_report_in_a_place_that_cannot_be_written(course: Path) -> None:
+    result = _grader(course, "check", "1", "--reference", "--json", "/proc/nowhere.json")
+    assert result.returncode == 3
+    assert "100 of 100" in result.stdout, "the report on the terminal is not lost"
+    assert "cannot write" in result.stderr
+
+
+def test_a_program_cannot_draw_on_the_terminal(course: Path) -> None:
+    _write_program(course, programs.SPEAKS_IN_ESCAPES)
+    result = _grader(course, "check", "1")
+    assert "\x1b" not in result.stdout
+    assert "\n::set-output" not in result.stdout
+    assert "\\x1b[32m10 passed" in result.stdout, "shown, but inert"
+
+
+def test_an_unknown_check_is_a_usage_error(course: Path) -> None:
+    result = _grader(course, "check", "1", "--reference", "--only", "nonsense")
+    assert result.returncode == 2
+    assert "echoes_text" in result.stderr
+
+
+def test_contradicting_options_are_a_usage_error(course: Path) -> None:
+    assert _grader(course, "check", "1", "--reference", "--path", ".").returncode == 2
+
+
+def test_a_lab_without_checks_is_never_a_pass(course: Path) -> None:
+    (course / "grader" / "checks" / "lab_01" / "checks_echo.py").write_text('"""Empty."""\n', "utf-8")
+    result = _grader(course, "check", "1", "--reference")
+    assert result.returncode == 3
+    assert "docs/errors.md#no-checks" in result.stderr
+
+
+def test_a_checks_file_with_an_error_is_never_a_pass(course: Path) -> None:
+    (course / "grader" / "checks" / "lab_01" / "checks_more.py").write_text("import nowhere\n", "utf-8")
+    result = _grader(course, "check", "1", "--reference")
+    assert result.returncode == 3
+    assert "nowhere" in result.stderr
+
+
+def test_a_read_only_checkout_can_still_be_checked(course: Path, tmp_path: Path) -> None:
+    if os.geteuid() == 0:  # root writes anywhere: drop to nobody
+        os.chmod(tmp_path, 0o755)
+        for parent in tmp_path.parents:
+            if parent != Path("/") and parent.stat().st_mode & 0o005 != 0o005:
+                pytest.skip(f"{parent} is not readable for others, so this machine's root cannot act as another user")
+    for path in (course, *course.rglob("*")):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    demote = {"user": 65534, "group": 65534} if os.geteuid() == 0 else {}
+    result = subprocess.run(
+        [*GRADER, "--course", str(course), "check", "1", "--reference"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd="/",
+        env={"PATH": os.environ["PATH"], "TMPDIR": "/tmp"},
+        **demote,  # type: ignore[call-overload]  # user and group are not in every stub
+    )
+    for path in (course, *course.rglob("*")):
+        path.chmod(0o755)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_two_graders_on_one_lab_do_not_disturb_each_other(course: Path) -> None:
+    argv = [*GRADER, "--course", str(course), "check", "1", "--reference"]
+    both = [subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(2)]
+    ended = [process.communicate(timeout=120)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], ended
+
+
+@pytest.mark.parametrize("presses", [1, 2])
+def test_ctrl_c_ends_everything(course: Path, presses: int) -> None:
+    _write_program(course, programs.NEVER_LISTENS)
+    process = subprocess.Popen(
+        [*GRADER, "--course", str(course), "check", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    while "2 checks" not in process.stdout.readline():
+        pass
+    started = psutil.Process(process.pid).children(recursive=True)
+    for _ in range(presses):
+        process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    _, alive = psutil.wait_procs(started, timeout=10)
+    assert alive == []
+
+
+def test_kill_nine_of_the_grader_leaves_nothing(course: Path) -> None:
+    _write_program(course, programs.NEVER_LISTENS)
+    process = subprocess.Popen([*GRADER, "--course", str(course), "check", "1"], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    while "2 checks" not in process.stdout.readline():
+        pass
+    started = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.communicate()
+    _, alive = psutil.wait_procs(started, timeout=10)
+    assert alive == []
+
+
+def test_list_names_every_lab(course: Path) -> None:
+    assert _grader(course, "list").stdout.startswith("lab-01  Echo")
+
+
+def test_help_is_cheap() -> None:
+    script = "import sys, grader.cli as c; c.build_parser().format_help(); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    heavy = {"rich", "pytest", "psycopg", "httpx2", "pydantic", "aiohttp", "numpy", "psutil", "subprocess", "tomllib"}
+    assert heavy.isdisjoint(loaded)
+
+
+def test_a_bug_of_ours_is_told_as_such(
+    course: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from grader import cli
+
+    def explode(*_: object) -> object:
+        raise ZeroDivisionError("boom")
+
+    monkeypatch.setattr("grader.lab.find_lab", explode)
+    assert cli.run_command(["--course", str(course), "check", "1"]) == 3
+    assert "our own fault: ZeroDivisionError: boom" in capsys.readouterr().err
