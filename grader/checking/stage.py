@@ -201,34 +201,36 @@ class Theatre:
 
         Raises:
             Mismatch: a request met no step, or steps were never asked for.
-            GraderFault: the double broke its own protocol.
         """
         for double in self._doubles:
-            faults, unmatched, leftover = double.protocol_faults, double.unmatched, double.leftover
-            double.reset()
-            if faults:
-                raise GraderFault(
-                    f"the model double broke its protocol: {faults[0]}", mend="Please report it.", slug="double-fault"
-                )
-            if unmatched:
+            if unmatched := double.unmatched:
                 raise Mismatch(
                     "the program made a model call that nothing in this scenario calls for",
                     observed=f"{len(unmatched)} unexpected, the first: {unmatched[0].text[-300:]!r}",
                     hint="Is it retrying, or calling the model where the brief says it is not called?",
                 )
-            if leftover:
+            if leftover := double.leftover:
                 raise Mismatch(
                     "the program made fewer model calls than this scenario needs",
                     observed=f"{len(leftover)} scripted replies were never asked for",
                     hint="Is the answer made up without the model, or is a call missing?",
                 )
 
+    def double_fault(self) -> GraderFault | None:
+        """What a double of this run did wrong during the last check; then every double starts afresh."""
+        faults = [fault for double in self._doubles for fault in double.protocol_faults]
+        for double in self._doubles:
+            double.reset()
+        if not faults:
+            return None
+        return GraderFault(
+            f"the model double broke its protocol: {faults[0]}", mend="Please report it.", slug="double-fault"
+        )
+
     def after_hang(self) -> None:
         """The last check hung or saw a crash: the next one gets a program that has been started anew."""
         if self._shared and self._shared_used:
             self._shared.program.kill()
-        for double in self._doubles:
-            double.reset()
 
     def close(self) -> None:
         """Close every stage and end the lease."""

@@ -59,7 +59,7 @@ async def send_answer(
     if answer.frames:
         return await _send_stream(http, answer.frames, headers, ended, cut_after)
     return await send_body(
-        http, 200, body, {**headers, "content-type": "application/json"}, ended, cut=cut_after is not None
+        http, 200, answer.plain, {**headers, "content-type": "application/json"}, ended, cut=cut_after is not None
     )
 
 

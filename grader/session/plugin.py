@@ -17,7 +17,7 @@ from grader.session.events import Channel, SessionSpec
 from grader.checking.expect import CheckMark, Mismatch, notes
 from grader.checking.program import ProgramCrashed, ProgramTimeout
 from grader.checking.stage import Stage, Theatre
-from grader.errors import GraderError, GraderFault, UsageError
+from grader.errors import GraderError, GraderFault, LearnerError, UsageError
 from grader.verdict import CheckResult, Failure, PlannedCheck, Verdict
 
 SETUP_SECONDS = 90.0  # starting programs and servers has deadlines of its own, all shorter
@@ -64,7 +64,7 @@ class CheckingSession:
             raise _invalid("two checks have the same name")
         for planned in plan.values():
             self._validate(planned, plan)
-        ordered = _in_order(plan)
+        ordered = _in_order(plan, self.spec.tasks)
         if self.spec.only:
             wanted = _with_prerequisites(self.spec.only, plan)
             if not wanted:
@@ -106,6 +106,9 @@ class CheckingSession:
         kept = tuple(notes.get())
         notes.reset(token)
         verdict, failure = self._judge(reports)
+        if fault := self.theatre.double_fault():
+            # Whatever the check saw, it may have been our own double that was wrong.
+            verdict, failure = judge(fault)
         if verdict in (Verdict.TIMED_OUT, Verdict.CRASHED):
             self.theatre.after_hang()
         self._report(CheckResult(planned, verdict, seconds, failure, kept), item)
@@ -205,6 +208,8 @@ def judge(error: BaseException) -> tuple[Verdict, Failure]:
                 f"the check was not through after {error.args[0]:g} seconds",
                 hint="Some request took too long; the journal (`grader wire`) shows which calls were made.",
             )
+        case LearnerError():
+            return Verdict.FAILED, Failure(error.what, hint=error.mend)
         case GraderError():
             return Verdict.GRADER_ERROR, Failure(error.what, hint=f"{error.mend} (docs/errors.md#{error.slug})")
         case _:
@@ -235,8 +240,8 @@ def _planned(item: pytest.Item) -> PlannedCheck:
     return PlannedCheck(item.name, title, mark.task, mark.after)
 
 
-def _in_order(plan: Mapping[str, PlannedCheck]) -> list[str]:
-    """Names in file order, each behind those that it comes after."""
+def _in_order(plan: Mapping[str, PlannedCheck], tasks: tuple[str, ...]) -> list[str]:
+    """Names in the order of the lab's tasks, then of the files; each behind those that it comes after."""
     ordered: list[str] = []
     visiting: set[str] = set()
 
@@ -250,7 +255,7 @@ def _in_order(plan: Mapping[str, PlannedCheck]) -> list[str]:
             visit(earlier)
         ordered.append(name)
 
-    for name in plan:
+    for name in sorted(plan, key=lambda name: tasks.index(plan[name].task)):
         visit(name)
     return ordered
 

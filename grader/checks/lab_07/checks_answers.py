@@ -148,8 +148,8 @@ def passes_on_what_the_model_says(service: Service, drafts: Drafts, rng: random.
 @check(task="answers", after=("answers_with_a_citation",), seconds=20)
 def takes_only_one_complete_answer_call(service: Service, drafts: Drafts, rng: random.Random) -> None:
     """Plain text, another tool, a refusal and a reply that is cut off are a 502; no other tool is carried out."""
-    tenant, notes = _stored(service, drafts, rng, count=7)
-    victim = notes[6].document.document_id
+    tenant, notes = _stored(service, drafts, rng, count=8)
+    victim = notes[7].document.document_id
     steps: list[tuple[str, Step]] = [
         ("plain text", Reply("The passages say that it is 42.")),
         ("JSON as plain text", Reply('{"answer": "42", "citations": []}')),
@@ -159,6 +159,7 @@ def takes_only_one_complete_answer_call(service: Service, drafts: Drafts, rng: r
     ]
     orders: list[tuple[str, Order]] = [(name, _always(step)) for name, step in steps]
     orders.append(("an answer call cut off at max_tokens", _cut_off))
+    orders.append(("another tool with the arguments of `answer`", _under_another_name))
     for (_, order), note_ in zip(orders, notes, strict=False):
         service.reader.teach(note_.ask, note_.gold)
         service.reader.order(note_.ask, order)
@@ -181,7 +182,7 @@ def takes_only_one_complete_answer_call(service: Service, drafts: Drafts, rng: r
         expected=f"at most {MOST_CALLS} calls",
         observed=f"{most} calls",
     )
-    kept = notes[6]
+    kept = notes[7]
     service.reader.teach(kept.ask, kept.gold)
     expect(service.ask(tenant, kept.ask).holds(kept.gold), "the model deleted a document", expected=kept.gold)
 
@@ -261,6 +262,12 @@ def _stored(service: Service, drafts: Drafts, rng: random.Random, count: int = 6
 
 def _always(step: Step) -> Order:
     return lambda _seen: step
+
+
+def _under_another_name(seen: Seen) -> Step:
+    """Arguments that would hold, in a call of a tool that nobody offered."""
+    call = answer("Taken.", cite(seen.found.id if seen.found else "", seen.quote))
+    return ToolCall("final_answer", call.arguments)
 
 
 def _cut_off(seen: Seen) -> Step:

@@ -172,5 +172,6 @@ def bad_citations(seen: Seen, elsewhere: str) -> list[dict[str, str]]:
         cite("passage-that-was-never-sent", quote),
         cite(first.id, altered(quote)),
         cite(first.id, elsewhere),
+        cite(first.id, ""),
         *(cite(passage.id, quote) for passage in others[:1]),
     ]

@@ -58,19 +58,20 @@ class Answerer:
 
     def _ask(self, prompt: Prompt) -> Message:
         from anthropic import AnthropicError
+        from anthropic.types import Message
 
         try:
             message = self._client.messages.create(
                 model=self._model,
                 max_tokens=_MAX_OUTPUT_TOKENS,
                 system=SYSTEM,
-                tools=[ANSWER_TOOL],  # type: ignore[list-item]  # a plain dict is what goes over the wire
+                tools=[ANSWER_TOOL],
                 tool_choice={"type": "tool", "name": "answer", "disable_parallel_tool_use": True},
                 messages=[{"role": "user", "content": prompt.user}],
             )
         except (AnthropicError, ValueError) as error:
             raise UpstreamError(f"the model failed: {error}") from error
-        if not hasattr(message, "content"):  # a 200 that is not JSON reaches us as the bare text
+        if not isinstance(message, Message):  # a 200 that is not JSON reaches us as the bare text
             raise UpstreamError("the model's reply is not a message")
         return message
 
@@ -85,13 +86,11 @@ def _complete_call(message: Message) -> dict[str, Any] | None:
     if message.stop_reason != "tool_use" or len(calls) != 1 or calls[0].name != ANSWER_TOOL["name"]:
         _LOG.warning("unusable reply: stop_reason %s, calls %s", message.stop_reason, [call.name for call in calls])
         return None
-    arguments = calls[0].input
-    well_formed = (
-        isinstance(arguments, dict)
-        and isinstance(arguments.get("answer", 0), str | None)
-        and isinstance(arguments.get("citations"), list)
-    )
-    return arguments if well_formed else None
+    match calls[0].input:
+        case {"answer": str() | None, "citations": list()} as arguments:
+            return arguments
+        case _:
+            return None
 
 
 def _checked(arguments: dict[str, Any], prompt: Prompt) -> Answer:

@@ -98,22 +98,23 @@ def _heading(paragraph: str) -> tuple[int, str] | None:
     if match := _UNDERLINED_HEADING.match(paragraph):
         return _UNDERLINE_LEVELS[match["line"][0]], match["words"].strip()
     words = paragraph.strip()
-    plain_title = "\n" not in words and len(words) <= _HEADING_LIMIT and words[-1] not in ".,;:?!)>" and words[0].isupper()
     # A short line without a full stop is most likely a title, below whatever real headings there are.
-    return (7, words) if plain_title else None
+    one_short_line = "\n" not in words and len(words) <= _HEADING_LIMIT
+    reads_like_a_title = words[0].isupper() and words[-1] not in ".,;:?!)>"
+    return (7, words) if one_short_line and reads_like_a_title else None
 
 
 def _pack(text: str, blocks: list[_Block]) -> Iterator[tuple[int, int]]:
     """Fills chunks with whole paragraphs of one section."""
     start: int | None = None
     end = 0
-    for block in (piece for block in blocks for piece in _pieces(text, block)):
-        if start is not None and block.end - start > TARGET_CHARACTERS:
+    for piece in (piece for block in blocks for piece in _pieces(text, block)):
+        if start is not None and piece.end - start > TARGET_CHARACTERS:
             yield start, end
             start = None
         if start is None:
-            start = block.start
-        end = block.end
+            start = piece.start
+        end = piece.end
     if start is not None:
         yield start, end
 

@@ -105,8 +105,8 @@ class Library:
             cursor.executemany(
                 """
                 WITH chunk AS (
-                    INSERT INTO chunks (tenant, document_id, collection, title, header, body, identifiers)
-                    VALUES (%(tenant)s, %(document_id)s, %(collection)s, %(title)s, %(header)s, %(body)s, %(identifiers)s)
+                    INSERT INTO chunks (tenant, document_id, collection, header, body, identifiers)
+                    VALUES (%(tenant)s, %(document_id)s, %(collection)s, %(header)s, %(body)s, %(identifiers)s)
                     RETURNING chunk_id, tenant, collection
                 )
                 INSERT INTO embeddings (space_id, chunk_id, tenant, collection, embedding)
@@ -117,7 +117,6 @@ class Library:
                         "tenant": document.tenant,
                         "document_id": document.document_id,
                         "collection": document.collection,
-                        "title": document.title,
                         "header": header,
                         "body": chunk.text,
                         "identifiers": identifiers(f"{header}\n{chunk.text}"),

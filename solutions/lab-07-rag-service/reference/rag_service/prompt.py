@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from math import ceil
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rag_service.retrieval import Passage
+
+if TYPE_CHECKING:
+    from anthropic.types import ToolParam
 
 # The system prompt and the tool are constants, the same bytes for every tenant and question: a provider's prompt cache
 # matches prefixes, and one timestamp up here would make every request a cache miss.
@@ -19,7 +22,7 @@ SYSTEM = (
     "letter by letter from its text. If the passages do not hold the answer, set answer to null."
 )
 
-ANSWER_TOOL: dict[str, Any] = {
+ANSWER_TOOL: ToolParam = {
     "name": "answer",
     "description": "Gives the answer to the question with the quotes that support it, or null if there is none.",
     "input_schema": {

@@ -41,7 +41,7 @@ class Scope:
     tenant: str
     collection: str | None = None  # None: all of the tenant's collections; "" is a collection like any other
 
-    def condition(self, table: str) -> sql.Composable:
+    def condition(self, table: str) -> sql.Composed:
         tenant = sql.SQL("{} = %(tenant)s").format(sql.Identifier(table, "tenant"))
         if self.collection is None:
             return tenant
@@ -162,5 +162,5 @@ def _repeats_last(passages: Iterable[Passage]) -> list[Passage]:
     return first + repeated
 
 
-def _ids(connection: Connection[Any], statement: sql.Composable, parameters: dict[str, Any]) -> list[int]:
+def _ids(connection: Connection[Any], statement: sql.Composed, parameters: dict[str, Any]) -> list[int]:
     return [chunk_id for (chunk_id,) in connection.execute(statement, parameters)]

@@ -26,7 +26,6 @@ CREATE TABLE IF NOT EXISTS chunks (
     tenant      text NOT NULL,
     document_id text NOT NULL,
     collection  text NOT NULL,
-    title       text NOT NULL,
     header      text NOT NULL,
     body        text NOT NULL,
     identifiers text[] NOT NULL,

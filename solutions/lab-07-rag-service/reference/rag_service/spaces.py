@@ -164,7 +164,8 @@ def _create_index(connection: Connection[Any], space: Space) -> None:
 
 
 def _drop_spaces(connection: Connection[Any], *, active: bool) -> None:
-    for (space_id,) in connection.execute("DELETE FROM spaces WHERE active = %s RETURNING space_id", [active]).fetchall():
+    dropped = connection.execute("DELETE FROM spaces WHERE active = %s RETURNING space_id", [active])
+    for (space_id,) in dropped.fetchall():
         connection.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(sql.Identifier(_index_name(space_id))))
 
 
