@@ -28,6 +28,7 @@ verify: $(READY)  ## the full proof of every lab: every program against every ch
 lint: $(READY)  ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/ruff check --isolated --line-length 120 --select E,F,W,B,UP labs solutions tests/toy_course
 
 types: $(READY)  ## mypy --strict on grader and tests
 	$(BIN)/mypy

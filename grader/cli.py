@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import signal
 import sys
 import traceback
@@ -16,6 +17,7 @@ from grader.errors import EXIT_NOT_GRADED, GraderError
 
 if TYPE_CHECKING:
     from grader.lab import Lab
+    from grader.services.postgres import Status
 
 EXIT_INTERRUPTED = 130
 _LAB_HELP = "lab-07, 7 or the folder's name; without it, the lab in whose work folder you stand"
@@ -90,6 +92,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     database = _add(commands, "db", "the database that labs run on", _db)
     database.add_argument("action", choices=("up", "down", "status", "url"))
+    database.add_argument("--force", action="store_true", help="down: stop it although runs are using it")
     return parser
 
 
@@ -179,9 +182,8 @@ def _list(arguments: argparse.Namespace) -> int:
     for folder in list_folders(root):
         lab = read_lab(root, folder)
         state = "started" if lab.work.is_dir() else ""
-        _say(
-            f"{lab.name}  {lab.title:<44} {lab.stage:<10} {lab.difficulty:<7} {lab.minutes / 60:>4.0f} h  {state}".rstrip()
-        )
+        line = f"{lab.name}  {lab.title:<44} {lab.stage:<10} {lab.difficulty:<7} {lab.minutes / 60:>4.0f} h  {state}"
+        _say(line.rstrip())
     return 0
 
 
@@ -200,7 +202,9 @@ def _wire(arguments: argparse.Namespace) -> int:
     from grader import run  # noqa: PLC0415 - as above
     from grader.report.wire import show  # noqa: PLC0415 - as above
 
-    sys.stdout.write(show(run.read_wire(_find(arguments)), check=arguments.check, as_json=arguments.json))
+    recorded = run.read_wire(_find(arguments))
+    width, colour = shutil.get_terminal_size().columns, sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    sys.stdout.write(show(recorded, check=arguments.check, as_json=arguments.json, width=width, colour=colour))
     return 0
 
 
@@ -216,14 +220,26 @@ def _db(arguments: argparse.Namespace) -> int:
 
     match arguments.action:
         case "up":
-            _say(postgres.up().describe())
+            _say(f"{_described(postgres.up())}; it stays until `grader db down`")
         case "down":
-            _say(postgres.down().describe())
+            stopped = postgres.down(force=arguments.force)
+            _say("stopped" if stopped.stopped else f"not stopped: {stopped.why}")
+            for lease in stopped.leases:
+                _say(f"  in use by {lease}")
+            return 0 if stopped.stopped or not stopped.leases else EXIT_NOT_GRADED
         case "status":
-            _say(postgres.status().describe())
+            _say(_described(postgres.status()))
         case _:
             _say(postgres.url())
     return 0
+
+
+def _described(status: Status) -> str:
+    if not status.running:
+        return "no database is running; `grader check` starts one when it needs it"
+    what = f"PostgreSQL {status.version} with pgvector {status.pgvector} ({status.source}, {status.mode} mode)"
+    uses = "".join(f"\n  in use by {lease}" for lease in status.leases) or ", idle"
+    return f"{what}, {status.databases} databases of runs{uses}"
 
 
 def _say(line: str) -> None:

@@ -71,14 +71,13 @@ def _packages(_root: Path) -> Iterator[Finding]:
 
 
 def _course(root: Path) -> Iterator[Finding]:
-    bad = []
+    bad: list[GraderError] = []
     for folder in list_folders(root):
         try:
             find_lab(root, folder, root)
         except GraderError as error:
             bad.append(error)
-    for error in bad:
-        yield Finding(good=False, what=error.what, mend=error.mend)
+    yield from (Finding(good=False, what=found.what, mend=found.mend) for found in bad)
     if not bad:
         yield Finding(good=True, what=f"course: {len(list_folders(root))} lab(s) readable")
 

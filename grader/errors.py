@@ -50,7 +50,7 @@ class LearnerError(GraderError):
     exit_code = EXIT_NOT_YET
 
 
-class EnvironmentFault(GraderError):
+class EnvironmentFault(GraderError):  # noqa: N818 - the three kinds are named after whose fault it is
     """This machine cannot grade now."""
 
 

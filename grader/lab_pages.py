@@ -52,8 +52,8 @@ def _hint_problems(lab: Lab) -> list[str]:
     text = _text(lab, "hints.md")
     hints = read_hints(text)
     problems = [
-        f"task `{task.id}` has {len(hints.get(task.id, []))} hints: write {HINT_STEPS} numbered steps under `## {task.id}`"
-        f" in labs/{lab.folder}/hints.md"
+        f"task `{task.id}` has {len(hints.get(task.id, []))} hints: write {HINT_STEPS} numbered steps "
+        f"under `## {task.id}` in labs/{lab.folder}/hints.md"
         for task in lab.tasks
         if len(hints.get(task.id, [])) != HINT_STEPS
     ]

@@ -19,11 +19,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from grader import __version__
-from grader.session.events import SessionSpec
-from grader.session.supervise import Listener, SessionEnd, run_session
 from grader.errors import EXIT_NOT_GRADED, EXIT_NOT_YET, EXIT_PASSED, GraderFault, UsageError
 from grader.lab import Lab, read_override
 from grader.score import Score, score
+from grader.session.events import SessionSpec
+from grader.session.supervise import Listener, SessionEnd, run_session
 from grader.submission import Submission, copy_tree, stage, write_fault
 from grader.verdict import CheckResult, Verdict
 

@@ -78,9 +78,8 @@ def verify(root: Path, names: Sequence[str], *, depth: Depth, seed: int | None, 
         problems = [*page_problems(lab), *_unproven(lab), *_all_problems(lab, trials, full=depth.full)]
         for problem in problems:
             say(f"  refused: {problem}")
-        say(
-            f"{lab.name}  {len(problems) or 'no'} problem{'s' * (len(problems) != 1)} · {time.monotonic() - began:.0f} s"
-        )
+        count = f"{len(problems) or 'no'} problem{'s' * (len(problems) != 1)}"
+        say(f"{lab.name}  {count} · {time.monotonic() - began:.0f} s")
         if any(trial.error for trial in trials):
             worst = EXIT_NOT_GRADED
         elif problems and worst == EXIT_PASSED:
@@ -99,11 +98,15 @@ def candidates(lab: Lab) -> list[Candidate]:
         Candidate(Kind.SKELETON, "skeleton", lab.home / "skeleton"),
         Candidate(Kind.REFERENCE, "reference", reference),
     ]
-    for folder in _folders(lab.solutions / "also_right"):
-        found.append(Candidate(Kind.ALSO_RIGHT, f"also_right/{folder.name}", folder))
+    found += [
+        Candidate(Kind.ALSO_RIGHT, f"also_right/{folder.name}", folder)
+        for folder in _folders(lab.solutions / "also_right")
+    ]
     declared = read_wrong(lab)
-    for folder in _folders(lab.solutions / "wrong"):
-        found.append(Candidate(Kind.WRONG, f"wrong/{folder.name}", reference, folder, declared.pop(folder.name, ())))
+    found += [
+        Candidate(Kind.WRONG, f"wrong/{folder.name}", reference, folder, declared.pop(folder.name, ()))
+        for folder in _folders(lab.solutions / "wrong")
+    ]
     if declared:
         raise _wrong_invalid(lab, f"it declares {', '.join(sorted(declared))}, which has no folder under wrong/")
     return found
@@ -187,10 +190,9 @@ def _problems(lab: Lab, trial: Trial, *, full: bool) -> list[str]:
         case Kind.SKELETON:
             if result.score.earned > lab.floor:
                 passed = [item.check.name for item in result.checks if item.verdict is Verdict.PASSED]
-                return [
-                    f"the skeleton earns {result.score.shown} points, its floor is {lab.floor}: it passes "
-                    f"{', '.join(passed)}. Make these checks need the learner's work, or raise `floor` in lab.toml."
-                ]
+                earned = f"the skeleton earns {result.score.shown} points, its floor is {lab.floor}"
+                mend = "Make these checks need the learner's work, or raise `floor` in lab.toml."
+                return [f"{earned}: it passes {', '.join(passed)}. {mend}"]
         case Kind.REFERENCE | Kind.ALSO_RIGHT:
             return [
                 f"{label} must pass `{item.check.name}`, but: {item.failure.message if item.failure else item.verdict}"

@@ -76,7 +76,7 @@ def diff(lab: Lab) -> str:
             f"there is no work/{lab.folder} to compare", mend=f"`grader start {lab.name}` makes it.", slug="not-started"
         )
     skeleton = lab.home / "skeleton"
-    parts = []
+    parts: list[str] = []
     for relative in sorted({*list_files(skeleton), *list_files(lab.work)}):
         before, after = _lines(skeleton / relative), _lines(lab.work / relative)
         if before == after and (skeleton / relative).exists() == (lab.work / relative).exists():

@@ -134,7 +134,7 @@ def test_a_checks_file_with_an_error_is_never_a_pass(course: Path) -> None:
 
 def test_a_read_only_checkout_can_still_be_checked(course: Path, tmp_path: Path) -> None:
     if os.geteuid() == 0:  # root writes anywhere: drop to nobody
-        os.chmod(tmp_path, 0o755)
+        tmp_path.chmod(0o755)
         for parent in tmp_path.parents:
             if parent != Path("/") and parent.stat().st_mode & 0o005 != 0o005:
                 pytest.skip(f"{parent} is not readable for others, so this machine's root cannot act as another user")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +17,7 @@ import pytest
 from grader.errors import EnvironmentFault
 from grader.model import embeddings
 from grader.model.embeddings import WordLlamaEmbedder, shorten
+from grader.model.script import Reply
 from grader.model.server import ModelDouble
 
 if TYPE_CHECKING:
@@ -164,6 +167,34 @@ class Constant:
 
     def embed(self, model: str, texts: Sequence[str]) -> Vectors:
         return np.array([[len(model), len(text)] for text in texts], dtype=np.float32)
+
+
+class Blocked(Constant):
+    """An embedder that computes until it is let go."""
+
+    def __init__(self) -> None:
+        self.computing, self.go = threading.Event(), threading.Event()
+
+    def embed(self, model: str, texts: Sequence[str]) -> Vectors:
+        self.computing.set()
+        assert self.go.wait(20)
+        return super().embed(model, texts)
+
+
+def test_a_long_computation_keeps_no_chat_waiting() -> None:
+    embedder = Blocked()
+    with (
+        ModelDouble(embedder=embedder) as double,
+        openai.OpenAI(base_url=double.openai_base_url, api_key="k", timeout=20, max_retries=0) as client,
+        ThreadPoolExecutor() as pool,
+    ):
+        double.script(Reply("meanwhile"))
+        vectors = pool.submit(client.embeddings.create, model="tiny", input="abc")
+        assert embedder.computing.wait(20)
+        said = client.chat.completions.create(model="m", messages=[{"role": "user", "content": "?"}])
+        assert said.choices[0].message.content == "meanwhile"
+        embedder.go.set()
+        assert vectors.result(20).data[0].embedding == [4, 3]
 
 
 def test_another_embedder_can_be_given() -> None:

@@ -12,7 +12,8 @@ import pytest
 from grader.model.journal import Block, Exchange, Journal, Message, Request, Tool, from_json, to_json
 from grader.model.script import Cut, Fail, Reply, ToolCall, Turn
 from grader.model.server import ModelDouble
-from grader.model.wire_view import inert, render
+from grader.report.inert import inert
+from grader.report.wire_view import render
 
 KEY = "sk-very-secret"
 HEADERS = {"authorization": f"Bearer {KEY}", "x-api-key": KEY, "anthropic-version": "2026-10-21", "x-run": "7"}

@@ -145,8 +145,10 @@ def test_held_requests_keep_nobody_else_waiting(double: ModelDouble, client: htt
     with double.hold(says("late")) as held, ThreadPoolExecutor() as pool:
         late = pool.submit(ask, client, "late")
         assert held.arrived.wait(PATIENCE)
+        before = double.journal.mark() - 1
         assert said(ask(client, "early")) == "to early"
-        assert not late.done()
+        # Without the hold the late one, which came first, would have ended first.
+        assert [exchange.reply_text for exchange in double.journal.since(before)] == ["to early"]
         assert [request.messages[-1].text for request in double.journal.requests()[-2:]] == ["late", "early"]
         held.release()
         assert said(late.result(PATIENCE)) == "to late"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import psutil
@@ -24,7 +23,7 @@ def _by_name(result: LabResult) -> dict[str, CheckResult]:
 
 def _said(item: CheckResult) -> str:
     assert item.failure is not None
-    return " ".join((item.failure.message, item.failure.observed, item.failure.hint, item.failure.detail))
+    return f"{item.failure.message} {item.failure.observed} {item.failure.hint} {item.failure.detail}"
 
 
 def test_a_right_program_gets_all_points(grade: GradeProgram) -> None:
@@ -176,4 +175,4 @@ def test_the_grader_leaves_no_folder_in_tmp(
     place.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(place))
     grade(programs.RIGHT)
-    assert os.listdir(place) == []
+    assert list(place.iterdir()) == []

@@ -68,7 +68,7 @@ class Response:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a program is started: argv, its folder, its environment without PORT, its bounds, where it says it is ready."""
+    """How a program is started: argv, folder, environment without PORT, bounds, and where it says it is ready."""
 
     argv: tuple[str, ...]
     folder: Path

@@ -75,7 +75,7 @@ class Stage:
                 raise ProgramCrashed(
                     f"the program still ran {TERM_SECONDS:g} seconds after SIGTERM",
                     output,
-                    "Stop serving and exit; a handler that swallows the signal, or a thread that is waited for, holds it.",
+                    "Stop serving and exit: does a handler swallow the signal, or is a thread waited for?",
                 )
         self.program.close()
         self._recipe = replace(self._recipe, environment={**self._recipe.environment, **(environment or {})})
@@ -240,7 +240,7 @@ class Theatre:
                 self._leasing.join()
 
     def _promised(self, model: ModelDouble) -> dict[str, str]:
-        promised = {}
+        promised: dict[str, str] = {}
         if "anthropic" in self._wires:
             promised |= {"ANTHROPIC_BASE_URL": model.anthropic_base_url, "ANTHROPIC_API_KEY": "practice-key"}
         if "openai" in self._wires:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from grader.session.events import Ended, Event, Planned, Started
 from grader.report.inert import inert, quoted
+from grader.session.events import Ended, Event, Planned, Started
 from grader.verdict import CheckResult, Verdict
 
 if TYPE_CHECKING:

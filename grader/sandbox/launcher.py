@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from grader.errors import EnvironmentFault, GraderFault
 
@@ -155,7 +155,7 @@ class Warden:
         with contextlib.suppress(OSError):
             Path(self.path).unlink()
 
-    def __enter__(self) -> Warden:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -179,7 +179,7 @@ class Launcher:
         self._running: dict[int, Running] = {}
         self._lock = threading.Lock()
         self._started = threading.Condition()
-        self._answer: dict[str, Any] | None = None
+        self._answers: list[dict[str, Any]] = []
         self._early: dict[int, int] = {}
         self._lost = False
         threading.Thread(target=self._listen, name="launcher", daemon=True).start()
@@ -219,7 +219,7 @@ class Launcher:
 
     def _ask(self, request: dict[str, Any], streams: list[int]) -> int:
         with self._started:
-            self._answer = None
+            self._answers.clear()
             rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", streams))]
             try:
                 data = json.dumps(request).encode() + b"\n"
@@ -228,8 +228,8 @@ class Launcher:
             except OSError as error:
                 self._lost = True
                 raise _warden_lost(str(error)) from error
-            self._started.wait_for(lambda: self._answer is not None or self._lost, timeout=60)
-            answer = self._answer or {"error": "it has gone"}
+            self._started.wait_for(lambda: self._answers or self._lost, timeout=60)
+            answer = self._answers.pop() if self._answers else {"error": "it has gone"}
         if "pid" not in answer:
             raise _warden_lost(str(answer["error"]))
         return int(answer["pid"])
@@ -244,7 +244,7 @@ class Launcher:
                     else:
                         self._early[message["exited"]] = message["status"]
                 else:
-                    self._answer = message
+                    self._answers.append(message)
                     self._started.notify_all()
         with self._started:
             self._lost = True

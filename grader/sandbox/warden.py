@@ -2,19 +2,20 @@
 
 One warden imports the lab's libraries once. For each run that connects it forks a keeper, and the keeper forks the
 programs: a Python program starts in milliseconds because its libraries are there already, any other argv is executed.
-A keeper is the subreaper of everything that its programs start, however often that forks away; when the run closes its
-connection (or dies) the keeper kills every descendant and exits. It runs as `python -I -m grader.sandbox.warden`,
+A keeper is the subreaper of everything that its programs start, however often that forks away; when the run closes
+its connection (or dies) the keeper kills every descendant and exits. It runs as `python -I -m grader.sandbox.warden`,
 holds no checks and no secrets, and never reads a verdict.
 
-Wire: one JSON object per line over a Unix stream socket. The run sends `{"start": {argv, environment, folder, limits}}` with
-the three standard streams as descriptors, the keeper answers `{"pid": n}` or `{"error": text}` and later
-`{"exited": pid, "status": wait status}`.
+Wire: one JSON object per line over a Unix stream socket. The run sends `{"start": {argv, environment, folder,
+limits}}` with the three standard streams as descriptors, the keeper answers `{"pid": n}` or `{"error": text}` and
+later `{"exited": pid, "status": wait status}`.
 """
 
 from __future__ import annotations
 
 import array
 import atexit
+import contextlib
 import ctypes
 import importlib
 import json
@@ -49,7 +50,7 @@ def main(argv: list[str]) -> NoReturn:
     keepers: set[int] = set()
     wake, wake_write = _wake_on_signals()
     while True:
-        ready, _, _ = select.select([lifeline, listener, wake], [], [])
+        ready, _, _ = select.select([lifeline, listener.fileno(), wake], [], [])
         if lifeline in ready:
             for pid in keepers:
                 _signal(pid, signal.SIGTERM)
@@ -58,7 +59,7 @@ def main(argv: list[str]) -> NoReturn:
         if wake in ready:
             os.read(wake, 4096)
             keepers -= {pid for pid, _ in _reap()}
-        if listener in ready:
+        if listener.fileno() in ready:
             try:
                 connection, _ = listener.accept()
             except OSError:
@@ -84,7 +85,7 @@ def _keep(connection: socket.socket) -> NoReturn:
     children: set[int] = set()
     stopping = False
     while not stopping:
-        ready, _, _ = select.select([connection, wake], [], [])
+        ready, _, _ = select.select([connection.fileno(), wake], [], [])
         if wake in ready:
             # The only other signal that wakes a keeper is the warden's SIGTERM.
             stopping = signal.SIGTERM in os.read(wake, 4096)
@@ -92,7 +93,7 @@ def _keep(connection: socket.socket) -> NoReturn:
                 if pid in children:
                     children.discard(pid)
                     _send(connection, {"exited": pid, "status": status})
-        if connection in ready:
+        if connection.fileno() in ready:
             message, streams = _receive(connection)
             if message is None:
                 break
@@ -193,10 +194,8 @@ def _print_own_traceback() -> None:
 
 def _import_quietly(name: str) -> None:
     """Import a library ahead of time; one that is missing is the program's to miss."""
-    try:
+    with contextlib.suppress(ImportError):
         importlib.import_module(name)
-    except ImportError:
-        pass
 
 
 def _receive(connection: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
@@ -218,10 +217,8 @@ def _receive(connection: socket.socket) -> tuple[dict[str, Any] | None, list[int
 
 
 def _send(connection: socket.socket, message: dict[str, Any]) -> None:
-    try:
+    with contextlib.suppress(OSError):  # the run is gone; the next read says so and everything is killed
         connection.sendall(json.dumps(message).encode() + b"\n")
-    except OSError:
-        pass  # the run is gone; the next read says so and everything is killed
 
 
 def _wake_on_signals() -> tuple[int, int]:
@@ -235,7 +232,7 @@ def _wake_on_signals() -> tuple[int, int]:
 
 
 def _reap() -> list[tuple[int, int]]:
-    ended = []
+    ended: list[tuple[int, int]] = []
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -261,10 +258,8 @@ def _kill_descendants(spare: set[int]) -> None:
 
 
 def _signal(pid: int, number: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
-    except ProcessLookupError:
-        pass
 
 
 def _prctl(option: int, value: int) -> None:

@@ -1,4 +1,4 @@
-"""What travels between a checking session and the grader that started it: a plan, verdicts, and what was on the wire."""
+"""What travels between a checking session and the grader that started it: the plan, verdicts, and the journal."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ class Channel:
         if self._wire_file and exchanges:
             from grader.model import to_json  # noqa: PLC0415 - only where there is something to keep
 
-            self._wire.append({"check": name, "exchanges": to_json(exchanges)})
+            self._wire.append({"check": name, "exchanges": to_json(tuple(exchanges))})
 
     def close(self) -> None:
         """Write the journal and close the pipe."""

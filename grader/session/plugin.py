@@ -6,18 +6,19 @@ import random
 import signal
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from types import FrameType
+from typing import Any
 
 import pytest
 from _pytest.runner import runtestprotocol
 
-from grader.session.events import Channel, SessionSpec
 from grader.checking.expect import CheckMark, Mismatch, notes
 from grader.checking.program import ProgramCrashed, ProgramTimeout
 from grader.checking.stage import Stage, Theatre
 from grader.errors import GraderError, GraderFault, LearnerError, UsageError
+from grader.session.events import Channel, SessionSpec
 from grader.verdict import CheckResult, Failure, PlannedCheck, Verdict
 
 SETUP_SECONDS = 90.0  # starting programs and servers has deadlines of its own, all shorter
@@ -140,20 +141,20 @@ class CheckingSession:
         self.channel.verdict(result)
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    def pytest_runtest_makereport(self, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
         """Keep the first error of a check: set-up before call before teardown."""
         if call.excinfo is not None and self._error is None:
             self._error = call.excinfo.value
-        return (yield)  # type: ignore[return-value]  # a wrapper hook returns what it wraps
+        return (yield)
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_setup(self, item: pytest.Item) -> Iterator[None]:
+    def pytest_runtest_setup(self) -> Generator[None, Any, Any]:
         """Bound the fixtures of a check."""
         with _deadline(SETUP_SECONDS):
             return (yield)
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:
         """Bound the check itself, then ask the double whether the script was played to its end."""
         mark: CheckMark = item.obj.__check__  # type: ignore[attr-defined]
         began = self.theatre.begin()
@@ -194,7 +195,7 @@ class CheckingSession:
         return random.Random(f"{self.spec.seed}:{request.node.name}")  # noqa: S311 - inputs, not secrets
 
 
-def judge(error: BaseException) -> tuple[Verdict, Failure]:
+def judge(error: BaseException) -> tuple[Verdict, Failure]:  # noqa: PLR0911 - a table, one line per kind
     """The verdict that an exception from a check means, and what to say about it."""
     match error:
         case Mismatch():

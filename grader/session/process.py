@@ -14,8 +14,8 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from grader.session.events import Channel, SessionSpec
 from grader.errors import GraderError, UsageError
+from grader.session.events import Channel, SessionSpec
 from grader.verdict import Failure
 
 INI = Path(__file__).with_name("checks.ini")
@@ -42,11 +42,11 @@ def _run(spec: SessionSpec, channel: Channel) -> int:
     # Here, not above: a session that is told to stop while libraries load must already know how to.
     import pytest  # noqa: PLC0415
 
-    from grader.session.plugin import CheckingSession  # noqa: PLC0415
     from grader.checking.program import Recipe, base_environment  # noqa: PLC0415
     from grader.checking.stage import Theatre  # noqa: PLC0415
     from grader.sandbox import Launcher, Limits  # noqa: PLC0415
     from grader.sandbox.launcher import Warden  # noqa: PLC0415
+    from grader.session.plugin import CheckingSession  # noqa: PLC0415
 
     with ExitStack() as stack:
         scratch = Path(spec.scratch)

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from grader.session.events import Broken, Ended, Event, Planned, SessionSpec, Started, read_events
 from grader.errors import GraderError, GraderFault, UsageError
+from grader.session.events import Broken, Ended, Event, Planned, SessionSpec, Started, read_events
 from grader.verdict import CheckResult, Failure, PlannedCheck, Verdict
 
 GRACE_SECONDS = 120  # beyond the lab's own seconds: starting servers, the last check's deadline, closing down

@@ -288,12 +288,13 @@ def _expect_forced(asked: Asked) -> None:
         expected="a tool named answer, and a tool_choice that leaves no other way",
         observed=f"tools {[tool.name for tool in request.tools]}, tool_choice {request.tool_choice!r}",
     )
-    fields = request.tools[0].schema.get("properties", {})
+    schema = next(tool.schema for tool in request.tools if tool.name == "answer")
+    fields = schema.get("properties", {})
     expect(
         {"answer", "citations"} <= set(fields),
         "the tool `answer` does not declare its arguments",
         expected="properties answer and citations",
-        observed=request.tools[0].schema,
+        observed=schema,
     )
     expect(
         asked.inquiry.ask in asked.prompt.last,

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import random
 import threading
 
-from grader.checking import Fail, Mismatch, check, expect, expect_equal
+from grader.checking import Fail, Garbage, Mismatch, check, expect, expect_equal
 
 from .drafts import Drafts, Edition, edition
 from .expectations import expect_error
 from .passages import Prompt
-from .service import InBackground, Service, embedding_of, fresh_tenant
+from .service import Asked, InBackground, Service, embedding_of, fresh_tenant
 
 ALL = {"k": 20, "max_prompt_tokens": 8000}
-FLIPS = 8
+FLIPS = 16
+ASKERS = 3
 ROUNDS = 4
 ARRIVAL_SECONDS = 5.0
 
@@ -26,11 +29,16 @@ class Rules:
         self.tenant = fresh_tenant(rng)
         self._rng = rng
         self.subject = drafts.subject()
-        self.ask = f"What is the fee for {self.subject}, and who signs exceptions?"
-        service.reader.teach(self.ask)
+        self._asked = itertools.count(1)
 
     def next(self) -> Edition:
         return edition(self._rng, self.subject)
+
+    def ask(self) -> Asked:
+        """A question that brings all of the document into the prompt, never twice in the same words."""
+        ask = f"Question {next(self._asked)}: what is the fee for {self.subject}, and who signs exceptions?"
+        self.service.reader.teach(ask)
+        return self.service.ask(self.tenant, ask, **ALL)
 
     def put(self, new: Edition) -> InBackground:
         """Store an edition while the check goes on."""
@@ -38,7 +46,7 @@ class Rules:
 
     def expect_whole(self, expected: Edition, *others: Edition, when: str) -> None:
         """All of one edition is in the prompt, and nothing of the others."""
-        asked = self.service.ask(self.tenant, self.ask, **ALL)
+        asked = self.ask()
         if not asked.prompts:
             raise Mismatch(
                 f"the document is gone {when}",
@@ -83,7 +91,7 @@ def changes_nothing_when_an_update_fails(service: Service, drafts: Drafts, rng: 
     with service.stage.model.fault(embedding_of(first.sections[-1]), Fail(500)):
         response = rules.put(first).result()
     expect_error(response, (502,), "upstream", "a first PUT whose embedding fails")
-    missing = service.ask(rules.tenant, rules.ask, **ALL)
+    missing = rules.ask()
     expect(
         not missing.prompts,
         "a document is half stored after its first PUT failed",
@@ -110,6 +118,28 @@ def changes_nothing_when_an_update_fails(service: Service, drafts: Drafts, rng: 
     rules.expect_whole(new, old, when="after the second try of an update")
 
 
+@check(task="consistency", after=("changes_nothing_when_an_update_fails",), seconds=20)
+def changes_nothing_when_a_vector_does_not_fit(service: Service, drafts: Drafts, rng: random.Random) -> None:
+    """When the last vector of an update has another length, the PUT is an error and the old version is whole."""
+    rules = Rules(service, drafts, rng)
+    old, new = rules.next(), rules.next()
+    mark = service.stage.model.journal.mark()
+    expect_equal(rules.put(old).result().status, 201, "the status of the first PUT")
+    inputs = max(len(call.inputs) for call in service.embeddings(mark))
+    with service.stage.model.fault(embedding_of(new.sections[-1]), _last_vector_too_short(inputs)):
+        response = rules.put(new).result()
+    expect(
+        response.status >= 500,
+        "a vector of three dimensions was stored beside vectors of 256",
+        expected="502: the embedding failed",
+        observed=f"{response.status} {response.text[:300]}",
+        hint="Check what upstream sends before you store it: as many vectors as texts, each of the space's length.",
+    )
+    rules.expect_whole(old, new, when="after an update whose last vector does not fit")
+    expect_equal(rules.put(new).result().status, 200, "the status of the update when it is tried again")
+    rules.expect_whole(new, old, when="after the second try of an update")
+
+
 @check(task="consistency", after=("answers_with_a_citation",), seconds=30)
 def never_mixes_versions(service: Service, drafts: Drafts, rng: random.Random) -> None:
     """Under updates that follow each other, every question sees exactly one whole version."""
@@ -122,9 +152,9 @@ def never_mixes_versions(service: Service, drafts: Drafts, rng: random.Random) -
 
     def keep_asking() -> None:
         while not over.is_set():
-            asked.append(service.ask(rules.tenant, rules.ask, **ALL).response.status)
+            asked.append(rules.ask().response.status)
 
-    askers = [threading.Thread(target=keep_asking, daemon=True) for _ in range(2)]
+    askers = [threading.Thread(target=keep_asking, daemon=True) for _ in range(ASKERS)]
     for asker in askers:
         asker.start()
     try:
@@ -164,7 +194,7 @@ def lets_one_of_two_writers_win(service: Service, drafts: Drafts, rng: random.Ra
                     observed=f"{response.status} {response.text[:300]}",
                     hint="Lock the document's row (or an advisory lock on tenant and id) before you compare and write.",
                 )
-            asked = service.ask(rules.tenant, rules.ask, **ALL)
+            asked = rules.ask()
             whole_edition(asked.prompt, pair, f"after two {what} PUTs at once")
 
 
@@ -191,3 +221,11 @@ def whole_edition(prompt: Prompt, editions: list[Edition], when: str) -> Edition
         hint="A part of the version is missing: did an INSERT fail, or is each chunk committed by itself?",
     )
     return present[0]
+
+
+def _last_vector_too_short(inputs: int) -> Garbage:
+    """A reply for so many texts in which all vectors are of 256 dimensions but the last: it fails late, when stored."""
+    vectors = [[0.0625] * 256 for _ in range(inputs - 1)] + [[0.5, 0.5, 0.5]]
+    data = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(vectors)]
+    usage = {"prompt_tokens": 1, "total_tokens": 1}
+    return Garbage(json.dumps({"object": "list", "model": "meridian-embed-1", "data": data, "usage": usage}).encode())

@@ -20,7 +20,8 @@ SLACK = 400  # characters that may stay unused before we say that a passage woul
 @check(task="prompt", after=("answers_with_a_citation",), seconds=20)
 def fits_the_budget_with_whole_passages(service: Service, drafts: Drafts, rng: random.Random) -> None:
     """A smaller budget drops whole passages from the end, as few as possible, and cuts none."""
-    tenant, notes = fresh_tenant(rng), drafts.notes(21)
+    # Long and short in turn: whoever goes on behind the first that does not fit sends a short one out of its order.
+    tenant, notes = fresh_tenant(rng), [drafts.note(length=(0, 320)[number % 2]) for number in range(21)]
     service.keep(tenant, *(note_.document for note_ in notes))
     ask = notes[4].ask
     service.reader.teach(ask, notes[4].gold)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -10,6 +12,7 @@ from grader.checking import Stage
 
 from .corpus import Corpus
 from .drafts import Drafts
+from .migration import ONE, Migration
 from .reader import Reader
 from .service import Service
 
@@ -30,3 +33,10 @@ def service(stage: Stage) -> Service:
 def drafts(rng: random.Random) -> Drafts:
     """Fresh small documents."""
     return Drafts(rng)
+
+
+@pytest.fixture(scope="session")
+def migration(theatre_: Any, seed: int) -> Iterator[Migration]:
+    """One more program with a database of its own, which the checks of the task spaces move on, one after the other."""
+    with theatre_.fresh({"EMBEDDING_MODEL": ONE}) as stage:
+        yield Migration(stage, random.Random(f"{seed}:migration"))  # noqa: S311 - as above

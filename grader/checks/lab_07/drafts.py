@@ -35,13 +35,15 @@ class Drafts:
         self._facts = Facts(rng)
         self._count = 0
 
-    def note(self, *, document_id: str = "", collection: str = "", subject: str = "") -> Note:
-        """A new note; `subject` makes two notes answer the same question in different words."""
+    def note(self, *, document_id: str = "", collection: str = "", subject: str = "", length: int = 0) -> Note:
+        """A new note; `subject` makes two notes answer the same question, `length` makes it at least so long."""
         self._count += 1
         subject = subject or self.subject()
         code = self.code()
         gold = f"The door code of {subject} is {code} until further notice."
-        text = f"{gold} {self._rng.choice(_FILLER)} {self._rng.choice(_FILLER)}"
+        text = f"{gold} {self._rng.choice(_FILLER)}"
+        while len(text) < length:
+            text = f"{text} {self._rng.choice(_FILLER)}"
         document_id = document_id or f"note-{self._count}-{self._rng.getrandbits(24):06x}"
         document = Document("", document_id, f"Note about {subject}", text, collection, code)
         return Note(document, f"What is the door code of {subject}?", gold)

@@ -1,7 +1,6 @@
 """Wrong: the greeting is written into the program."""
 
 import json
-import os
 from http.server import BaseHTTPRequestHandler
 
 

@@ -5,12 +5,12 @@
 from __future__ import annotations
 
 import io
-import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from grader.model.journal import Block, Exchange, Request
 from grader.model.wires.wire import canonical
+from grader.report.inert import inert
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 TRIMMED = 600  # characters of one message shown
 SHOWN_INPUTS = 5  # texts of one embeddings request shown
 SHOWN_MESSAGES = 12  # messages of one request shown, the last ones
-KEPT = "\n\t"
-# Characters that reorder what follows: a log line could be made to read as another one.
-REORDERING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c")
 
 
 def render(exchanges: Iterable[Exchange], width: int = 100, colour: bool = False) -> str:
@@ -44,19 +41,6 @@ def render(exchanges: Iterable[Exchange], width: int = 100, colour: bool = False
             console.print(line)
         console.print()
     return page.getvalue()
-
-
-def inert(text: str) -> str:
-    """The text with control characters written out, so that a terminal does nothing but show it."""
-    return "".join(_shown(character) for character in text)
-
-
-def _shown(character: str) -> str:
-    if character in KEPT:
-        return character
-    if character in REORDERING or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
-        return character.encode("unicode_escape").decode("ascii")
-    return character
 
 
 def trimmed(text: str, limit: int = TRIMMED) -> str:

@@ -1,0 +1,1 @@
+"""Answers questions from a tenant's own documents, with citations that hold."""

@@ -1,0 +1,2 @@
+-- lab-07, task ingest: the tables. Run at every start, so write CREATE TABLE IF NOT EXISTS.
+-- The extension `vector` is there already. Which key keeps two tenants' documents apart?
