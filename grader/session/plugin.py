@@ -95,8 +95,7 @@ class CheckingSession:
         planned = _planned(item)
         if reason := self._blocked_by(planned):
             self._report(CheckResult(planned, Verdict.BLOCKED, failure=reason), item)
-            if nextitem is None:
-                item.session._setupstate.teardown_exact(None)  # noqa: SLF001 - pytest has no public way
+            item.session._setupstate.teardown_exact(nextitem)  # noqa: SLF001 - pytest has no public way
             return True
         self.channel.started(planned.name)
         self._error = None

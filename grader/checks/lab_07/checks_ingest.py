@@ -23,7 +23,12 @@ def stores_a_new_document(service: Service, drafts: Drafts, rng: random.Random) 
     tenant, note_ = fresh_tenant(rng), drafts.note()
     mark = service.stage.model.journal.mark()
     response = service.store(tenant, note_.document)
-    expect_equal(response.status, 201, "the status of the first PUT")
+    expect(
+        response.status == 201,
+        "the first PUT of a document is not a 201",
+        expected="201, status created",
+        observed=f"{response.status} {response.text[:300]}",
+    )
     expected = {"document_id": note_.document.document_id, "status": "created", "chunks": 1}
     expect_equal(_receipt(response), expected, "the body", hint="A text of at most 400 characters is one chunk.")
     embedded = service.embeddings(mark)

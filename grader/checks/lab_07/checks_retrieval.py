@@ -15,16 +15,17 @@ from .handbook import Question
 from .service import Asked, Inquiry, Service, fresh_tenant
 
 SHARE = 0.9
-# How much better than BM25 over paragraphs, as a share of all questions; see solutions/lab-07-rag-service/README.md.
-MARGIN = 0.15
-TOPIC_QUESTIONS = 160
+# How much better than BM25 over paragraphs (0.25), as a share of all questions. Measured on Python 3.11: dense search
+# over paragraphs 0.35, hybrids 0.39 (chunks of 400 characters) to 0.54 (1,200), words alone with ts_rank_cd 0.32.
+MARGIN = 0.12
 DEFAULT_K, DEFAULT_BUDGET = 8, 3000
 
 
 @check(task="retrieval", after=("ingests_the_corpus",), seconds=40)
 def finds_what_bm25_finds_and_more(service: Service, corpus: Corpus, rng: random.Random) -> None:
     """On paraphrased questions about the Python topics you find more than a BM25 search over paragraphs."""
-    questions = rng.sample(topics.questions(), TOPIC_QUESTIONS)
+    questions = list(topics.questions())  # all of them: a sample would add its own luck to the comparison
+    rng.shuffle(questions)
     asked = _ask(service, corpus.python, questions)
     for answer in asked[:8]:
         expect_sent_from(answer.prompt, corpus.documents(corpus.python), "the Python topics")

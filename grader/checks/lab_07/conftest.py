@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-from grader.checking import Stage
+from grader.checking import FreshStage, Stage
 
 from .corpus import Corpus
 from .drafts import Drafts
@@ -35,8 +33,7 @@ def drafts(rng: random.Random) -> Drafts:
     return Drafts(rng)
 
 
-@pytest.fixture(scope="session")
-def migration(theatre_: Any, seed: int) -> Iterator[Migration]:
-    """One more program with a database of its own, which the checks of the task spaces move on, one after the other."""
-    with theatre_.fresh({"EMBEDDING_MODEL": ONE}) as stage:
-        yield Migration(stage, random.Random(f"{seed}:migration"))  # noqa: S311 - as above
+@pytest.fixture
+def migration(fresh_stage: FreshStage, rng: random.Random) -> Migration:
+    """A program with a database of its own, whose vectors are about to be moved."""
+    return Migration(fresh_stage({"EMBEDDING_MODEL": ONE}), rng)

@@ -17,7 +17,7 @@ ONE, TWO, MINI = "meridian-embed-1", "meridian-embed-2", "meridian-embed-2-mini"
 
 
 class Migration:
-    """A stage of its own with two tenants' notes, made with one embedding model and restarted with others."""
+    """A stage of its own with two tenants' notes, made with one embedding model, to be restarted with another."""
 
     def __init__(self, stage: Stage, rng: random.Random) -> None:
         self.stage = stage
@@ -69,6 +69,16 @@ class Migration:
         """Each tenant finds its notes, and questions are embedded with the model of the space in force."""
         number = next(self._asked)
         for tenant, notes in self.notes.items():
+            # No word of this stands in any note: only vectors can bring passages, and all there are have to come.
+            wordless = f"Xylophon {self.drafts.code()}?"
+            self.service.reader.teach(wordless)
+            sent = len(self.service.ask(tenant, wordless, k=20, max_prompt_tokens=8000).prompt.passages)
+            expect_equal(
+                sent,
+                len(notes),
+                f"the number of passages for k=20 {when}, of a tenant that has {len(notes)}",
+                hint="Vectors of the space in force are missing: build the new ones beside them, not in their place.",
+            )
             note_ = notes[number]
             asked = self.service.ask(tenant, note_.ask, k=3)
             expect(

@@ -78,6 +78,8 @@ class Provider:
                 reply = await self._client.embeddings.create(model=model, input=batch, encoding_format="float")
                 found = {item.index: item.embedding for item in reply.data}
                 vectors += [found[index] for index in range(len(batch))]
+                if len({len(vector) for vector in vectors}) != 1:
+                    raise ValueError("vectors of several lengths in one space")
             except (OpenAIError, ValueError, TypeError, AttributeError, LookupError) as error:
                 raise Upstream(str(error)) from error
         return vectors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 from collections.abc import AsyncIterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pgvector import Vector
+from pgvector.psycopg import register_vector_async
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
@@ -21,13 +23,14 @@ EVERY_TENANT = "*"
 _CODE = re.compile(r"\w+(?:[-./:_]\w+)*")
 
 # Reciprocal rank fusion in one statement: the two searches and their sum see the same snapshot.
-_SEARCH = """
+_SEARCH = r"""
 WITH visible AS MATERIALIZED (
     SELECT passage_id, p.document_id, heading, body, words, embedding
     FROM passages p JOIN documents d USING (tenant, document_id, version)
     WHERE %(collection)s::text IS NULL OR d.collection = %(collection)s
 ), asked AS (
-    SELECT (SELECT string_agg(quote_literal(lexeme), ' | ') FROM unnest(to_tsvector('english', %(question)s)))::tsquery
+    SELECT (SELECT string_agg('''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || '''', ' | ')
+            FROM unnest(to_tsvector('english', %(question)s)))::tsquery
            AS words,
            (SELECT string_agg(quote_literal(code), ' | ') FROM unnest(%(codes)s::text[]) AS code)::tsquery AS codes
 ), ranked AS (
@@ -59,7 +62,8 @@ class Store:
     def __init__(self, url: str, provider: Provider, model: str) -> None:
         self.model = model
         self._provider = provider
-        self._pool = AsyncConnectionPool(url, min_size=1, max_size=10, open=False)
+        self._migrating = asyncio.Lock()
+        self._pool = AsyncConnectionPool(url, min_size=1, max_size=10, open=False, configure=_configure)
 
     async def open(self) -> None:
         await self._pool.open()
@@ -74,8 +78,7 @@ class Store:
     async def _as(self, tenant: str) -> AsyncIterator[AsyncConnection[Any]]:
         """A transaction that sees one tenant's rows, in one snapshot for reading."""
         async with self._pool.connection() as connection:
-            # `true`: the setting ends with the transaction and is not the next borrower's.
-            await connection.execute("SELECT set_config('rag.tenant', %s, true)", [tenant])
+            await _become(connection, tenant)
             yield connection
 
     async def space(self) -> Space:
@@ -97,7 +100,7 @@ class Store:
         texts = [f"{heading}: {window.text}" for heading, window in zip(headings, windows, strict=True)]
         vectors = await self._provider.embed(self.model, texts)
         async with self._as(tenant) as connection:
-            await self._keep_space(connection, len(vectors[0]))
+            await self._keep_space(connection, tenant, len(vectors[0]))
             row = await _one(connection, "SELECT nextval('versions')", [])
             version = row[0] if row else 0
             # Points the document at the new version. From here to the commit a second writer of it waits.
@@ -128,14 +131,21 @@ class Store:
             )
         return ("updated" if replaced and replaced[0] else "created"), len(windows)
 
-    async def _keep_space(self, connection: AsyncConnection[Any], dimensions: int) -> None:
+    async def _keep_space(self, connection: AsyncConnection[Any], tenant: str, dimensions: int) -> None:
         """Makes sure that the vectors in hand belong to the space in force, until the transaction ends."""
-        stored = await _one(connection, "SELECT model, dimensions FROM service FOR SHARE", [])
-        if stored == (self.model, dimensions):
-            return
-        if (await self.space()).model is not None:
+        mine = (self.model, dimensions)
+        if await _one(connection, "SELECT model, dimensions FROM service", []) == mine:
+            if await _one(connection, "SELECT model, dimensions FROM service FOR SHARE", []) == mine:
+                return
             raise WrongSpace
-        await connection.execute("UPDATE service SET model = %s, dimensions = %s", [self.model, dimensions])
+        # The first vectors of all, or a mismatch. FOR UPDATE at once: two that upgrade a shared lock would deadlock.
+        await connection.execute("SELECT FROM service FOR UPDATE")
+        await _become(connection, EVERY_TENANT)
+        space = await _space(connection)
+        await _become(connection, tenant)
+        if space.model is not None and space != mine:
+            raise WrongSpace
+        await connection.execute("UPDATE service SET model = %s, dimensions = %s", list(mine))
 
     async def delete(self, tenant: str, document_id: str) -> bool:
         async with self._as(tenant) as connection:
@@ -148,7 +158,7 @@ class Store:
         while space.model is not None:
             [vector] = await self._provider.embed(space.model, [question])
             async with self._as(tenant) as connection:
-                # One statement reads the space and takes the lock that keeps a migration from ending under us.
+                # The lock keeps a migration from ending between this statement and the search.
                 now = await _one(connection, "SELECT model, dimensions FROM service FOR SHARE", [])
                 if now == space:
                     parameters = {
@@ -164,9 +174,14 @@ class Store:
 
     async def migrate(self) -> tuple[Space, int]:
         """Fills `next_embedding` beside the vectors in force, then swaps the two in one transaction."""
+        async with self._migrating:
+            return await self._migrate()
+
+    async def _migrate(self) -> tuple[Space, int]:
         space = await self.space()
         if space.model in (None, self.model):
             return Space(self.model, space.dimensions), await self._count()
+        await self._forget_next()  # what a killed migration left behind may be of a third model
         try:
             while batch := await self._without_next():
                 vectors = await self._provider.embed(self.model, [text for _, text in batch])
@@ -186,10 +201,13 @@ class Store:
                     [self.model],
                 )
         except BaseException:
-            async with self._as(EVERY_TENANT) as connection:
-                await connection.execute("UPDATE passages SET next_embedding = NULL WHERE next_embedding IS NOT NULL")
+            await self._forget_next()
             raise
         return await self.space(), await self._count()
+
+    async def _forget_next(self) -> None:
+        async with self._as(EVERY_TENANT) as connection:
+            await connection.execute("UPDATE passages SET next_embedding = NULL WHERE next_embedding IS NOT NULL")
 
     async def _without_next(self) -> list[tuple[int, str]]:
         async with self._as(EVERY_TENANT) as connection:
@@ -207,6 +225,16 @@ class Store:
 async def _space(connection: AsyncConnection[Any]) -> Space:
     row = await _one(connection, "SELECT model, dimensions FROM service WHERE EXISTS (SELECT FROM passages)", [])
     return Space(*row) if row else Space(None, None)
+
+
+async def _configure(connection: AsyncConnection[Any]) -> None:
+    await register_vector_async(connection)
+    await connection.commit()
+
+
+async def _become(connection: AsyncConnection[Any], tenant: str) -> None:
+    # `true`: the setting ends with the transaction and is not the next borrower's.
+    await connection.execute("SELECT set_config('rag.tenant', %s, true)", [tenant])
 
 
 async def _one(connection: AsyncConnection[Any], statement: str, parameters: list[Any]) -> Any:
