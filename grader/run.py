@@ -40,7 +40,8 @@ class Request:
         label: what the report calls it, as in "work/lab-07-…" or "reference".
         overlay: files laid over a copy of `source` first (a wrong program holds only what differs), or None.
         only: names of checks or tasks; empty for all.
-        warden: socket of a warden that is already warm, or "".
+        warden: socket of a warden that starts programs and is warm, or "".
+        session_warden: the same for checking sessions; never the same warden: it holds the checks' modules.
     """
 
     lab: Lab
@@ -51,6 +52,7 @@ class Request:
     only: tuple[str, ...] = ()
     keep: bool = False
     warden: str = ""
+    session_warden: str = ""
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def check_lab(request: Request, listen: Listener) -> LabResult:
     with _private_folder(keep=request.keep) as folder:
         submission = _staged(request, folder)
         spec = _spec(request, submission, folder)
-        end = run_session(spec, folder, listen)
+        end = run_session(spec, folder, listen, warden=request.session_warden)
         _keep_wire(request.lab, Path(spec.wire_file))
     return _result(request, end, submission, time.monotonic() - began, str(folder) if request.keep else "")
 

@@ -7,6 +7,7 @@ import time
 import tomllib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -16,6 +17,7 @@ from grader.lab import Lab, find_lab, list_folders
 from grader.lab_pages import page_problems
 from grader.run import LabResult, Request, check_lab, new_seed
 from grader.sandbox.launcher import Warden
+from grader.session.supervise import WARM
 from grader.verdict import Verdict
 
 Say = Callable[[str], None]
@@ -46,7 +48,7 @@ class Candidate:
     Attributes:
         label: as in "wrong/post-filter".
         overlay: for a wrong program, the files laid over the reference.
-        fails: for a wrong program, the checks that must catch it.
+        fails, may_fail: for a wrong program, the checks that must catch it, and those that may.
     """
 
     kind: Kind
@@ -54,6 +56,15 @@ class Candidate:
     source: Path
     overlay: Path | None = None
     fails: tuple[str, ...] = ()
+    may_fail: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What wrong.toml says of one program: checks that must catch it, and checks that may, by what else is stored."""
+
+    fails: tuple[str, ...] = ()
+    may_fail: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,15 +115,16 @@ def candidates(lab: Lab) -> list[Candidate]:
     ]
     declared = read_wrong(lab)
     found += [
-        Candidate(Kind.WRONG, f"wrong/{folder.name}", reference, folder, declared.pop(folder.name, ()))
+        Candidate(Kind.WRONG, f"wrong/{folder.name}", reference, folder, said.fails, said.may_fail)
         for folder in _folders(lab.solutions / "wrong")
+        for said in [declared.pop(folder.name, Declared())]
     ]
     if declared:
         raise _wrong_invalid(lab, f"it declares {', '.join(sorted(declared))}, which has no folder under wrong/")
     return found
 
 
-def read_wrong(lab: Lab) -> dict[str, tuple[str, ...]]:
+def read_wrong(lab: Lab) -> dict[str, Declared]:
     """Which checks each wrong program declares to be caught by.
 
     Raises:
@@ -125,18 +137,18 @@ def read_wrong(lab: Lab) -> dict[str, tuple[str, ...]]:
         tables = tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise _wrong_invalid(lab, str(error)) from error
-    declared = {}
-    for name, table in tables.items():
-        fails = table.get("fails") if isinstance(table, dict) else None
-        if (
-            not isinstance(fails, list)
-            or set(table) != {"mistake", "fails"}
-            or not table["mistake"]
-            or not all(isinstance(check, str) for check in fails)
-        ):
-            raise _wrong_invalid(lab, f'[{name}] needs `mistake = "one sentence"` and `fails = ["check", …]`')
-        declared[name] = tuple(fails)
-    return declared
+    return {name: _declared(lab, name, table) for name, table in tables.items()}
+
+
+def _declared(lab: Lab, name: str, table: object) -> Declared:
+    match table:
+        case {"mistake": str(mistake), "fails": list(fails), **rest} if mistake and set(rest) <= {"may_fail"}:
+            may_fail = rest.get("may_fail", [])
+            if isinstance(may_fail, list) and all(isinstance(check, str) for check in (*fails, *may_fail)):
+                return Declared(tuple(fails), tuple(may_fail))
+    raise _wrong_invalid(
+        lab, f'[{name}] needs `mistake = "one sentence"` and `fails = ["check", …]`, and may have `may_fail = […]`'
+    )
 
 
 def _try_all(lab: Lab, depth: Depth, first: int, jobs: int, say: Say) -> list[Trial]:
@@ -144,10 +156,32 @@ def _try_all(lab: Lab, depth: Depth, first: int, jobs: int, say: Say) -> list[Tr
     work = [(candidate, first + index) for index in range(depth.seeds) for candidate in candidates(lab)]
     # Right programs run everything and take longest: started first, they overlap with the many short ones.
     work.sort(key=lambda item: item[0].kind is Kind.WRONG)
-    with tempfile.TemporaryDirectory(prefix="grader-") as folder, Warden(Path(folder), lab.program.warm) as warden:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="grader-")))
+        (folder / "s").mkdir()
+        if lab.services.postgres:
+            # Leased here, the server is ours; started by a session, it would be swept away with that session.
+            from grader.services.postgres import lease  # noqa: PLC0415 - labs without a database never load psycopg
+
+            stack.enter_context(lease(f"verify {lab.name}"))
+        programs = stack.enter_context(Warden(folder, lab.program.warm)).path
+        sessions = stack.enter_context(Warden(folder / "s", WARM)).path
 
         def trial(item: tuple[Candidate, int]) -> Trial:
-            outcome = _try(lab, *item, warden=warden.path, full=depth.full)
+            candidate, seed = item
+            # Quick: a wrong program meets only the checks that it declares, and those that must pass before them.
+            only = () if depth.full or candidate.kind is not Kind.WRONG else candidate.fails
+            request = Request(
+                lab,
+                candidate.source,
+                candidate.label,
+                seed,
+                candidate.overlay,
+                only,
+                warden=programs,
+                session_warden=sessions,
+            )
+            outcome = _try(candidate, request)
             say(f"  {_line(outcome)}")
             return outcome
 
@@ -155,13 +189,11 @@ def _try_all(lab: Lab, depth: Depth, first: int, jobs: int, say: Say) -> list[Tr
             return list(pool.map(trial, work))
 
 
-def _try(lab: Lab, candidate: Candidate, seed: int, *, warden: str, full: bool) -> Trial:
-    only = () if full or candidate.kind is not Kind.WRONG else candidate.fails
-    request = Request(lab, candidate.source, candidate.label, seed, candidate.overlay, only, warden=warden)
+def _try(candidate: Candidate, request: Request) -> Trial:
     try:
-        return Trial(candidate, seed, check_lab(request, lambda _event: None))
+        return Trial(candidate, request.seed, check_lab(request, lambda _event: None))
     except GraderError as error:
-        return Trial(candidate, seed, None, f"{error.what} ({error.slug})")
+        return Trial(candidate, request.seed, None, f"{error.what} ({error.slug})")
 
 
 def _line(trial: Trial) -> str:
@@ -217,7 +249,7 @@ def _wrong_problems(label: str, candidate: Candidate, result: LabResult, *, full
             problems.append(f"{label} should be caught by `{name}`, which passes it: sharpen the check")
         elif name in candidate.fails and verdict is Verdict.BLOCKED:
             problems.append(f"{label} declares `{name}`, which is blocked for it: declare the check before it instead")
-        elif name not in candidate.fails and verdict in _CAUGHT:
+        elif name not in (*candidate.fails, *candidate.may_fail) and verdict in _CAUGHT:
             where = "in full" if full else "before it"
             problems.append(f"{label} is also caught {where} by `{name}`: declare it, or make the mistake smaller")
     return problems

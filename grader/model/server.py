@@ -22,7 +22,7 @@ START_SECONDS = 20
 STOP_SECONDS = 0.01
 
 # One set of weights for all doubles of this process.
-_EMBEDDER = WordLlamaEmbedder()
+shared_embedder = WordLlamaEmbedder()
 
 
 class ModelDouble:
@@ -30,7 +30,7 @@ class ModelDouble:
 
     def __init__(self, *, embedder: Embedder | None = None, validate_replies: bool = False) -> None:
         self.journal = Journal()
-        self._embedder: Embedder = embedder or _EMBEDDER
+        self._embedder: Embedder = embedder or shared_embedder
         self._playbook = Playbook()
         self._desk = Desk(self.journal, self._playbook, self._embedder, validate_replies=validate_replies)
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -184,8 +184,19 @@ class Launcher:
         self._lost = False
         threading.Thread(target=self._listen, name="launcher", daemon=True).start()
 
-    def start(self, argv: Sequence[str], *, environment: Mapping[str, str], folder: Path, limits: Limits) -> Running:
+    def start(
+        self,
+        argv: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        folder: Path,
+        limits: Limits,
+        streams: tuple[int, int, int] | None = None,
+    ) -> Running:
         """Start a program in a session of its own with just this environment.
+
+        Args:
+            streams: its standard streams; without them it reads nothing and `output` keeps the end of what it prints.
 
         Raises:
             GraderFault: the warden is gone or cannot fork.
@@ -199,6 +210,18 @@ class Launcher:
                 "limits": limits.as_rlimits(),
             }
         }
+        if streams:
+            with self._lock:
+                running = Running(self._ask(request, [*streams]), output)
+        else:
+            running = self._start_captured(request, output)
+        with self._started:
+            self._running[running.pid] = running
+            if running.pid in self._early:
+                running.ended(self._early.pop(running.pid))
+        return running
+
+    def _start_captured(self, request: dict[str, Any], output: Output) -> Running:
         read, write = os.pipe()
         nothing = os.open(os.devnull, os.O_RDONLY)
         try:
@@ -210,10 +233,6 @@ class Launcher:
         finally:
             os.close(nothing)
             os.close(write)
-        with self._started:
-            self._running[running.pid] = running
-            if running.pid in self._early:
-                running.ended(self._early.pop(running.pid))
         threading.Thread(target=_pump, args=(read, running), name=f"output of {running.pid}", daemon=True).start()
         return running
 

@@ -27,7 +27,7 @@ class SessionSpec:
         wires, postgres: what runs beside it.
         tasks: ids that a check may name.
         only: names of checks or tasks; empty for all.
-        warden: path of a running warden's socket, or "" to start one.
+        warden: socket of a running warden that starts the programs, or "" to start one.
         wire_file: where the journal of the run is written.
     """
 
@@ -101,7 +101,7 @@ class Channel:
     """The session's end of the pipe: one JSON object per line."""
 
     def __init__(self, descriptor: int, wire_file: str = "") -> None:
-        os.set_inheritable(descriptor, False)
+        os.set_inheritable(descriptor, False)  # no program may hold the verdict pipe
         self._file = os.fdopen(descriptor, "w", encoding="utf-8", buffering=1)
         self._wire: list[dict[str, Any]] = []
         self._wire_file = wire_file

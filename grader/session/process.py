@@ -1,6 +1,7 @@
-"""A checking session's own process: `python -I -B -m grader.session.process SPEC.json DESCRIPTOR`.
+"""A checking session's own process: `python -I -B -m grader.session.process SPEC.json`.
 
-It runs the hidden checks with pytest under our ini, and writes events to the descriptor. Learner code never runs here.
+It runs the hidden checks with pytest under our ini, and writes events to its standard output; whatever prints there
+goes to standard error, which is the session's log. Learner code never runs here.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ def main(argv: list[str]) -> int:
     _end_with_parent()
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     spec = SessionSpec.read(Path(argv[0]))
-    channel = Channel(int(argv[1]), spec.wire_file)
+    channel = Channel(os.dup(1), spec.wire_file)
+    os.dup2(2, 1)  # nobody but the channel writes events
     try:
         return _run(spec, channel)
     except GraderError as error:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from signal import SIGKILL, SIGTERM
+from typing import Protocol
 
 from grader.errors import GraderError, GraderFault, UsageError
+from grader.sandbox import Launcher, Limits
 from grader.session.events import Broken, Ended, Event, Planned, SessionSpec, Started, read_events
 from grader.verdict import CheckResult, Failure, PlannedCheck, Verdict
 
 GRACE_SECONDS = 120  # beyond the lab's own seconds: starting servers, the last check's deadline, closing down
 STOP_SECONDS = 10
+# What a warden for sessions imports once; never for one that starts programs.
+WARM = ("grader.session.warm", "bm25s")
 
 Listener = Callable[[Event], None]
 
@@ -31,8 +36,19 @@ class SessionEnd:
     results: tuple[CheckResult, ...]
 
 
-def run_session(spec: SessionSpec, folder: Path, listen: Listener) -> SessionEnd:
-    """Run the checks of `spec`; `folder` is private to this run and keeps the session's own log.
+class _Process(Protocol):
+    """A session's process, however it was started."""
+
+    def wait(self, seconds: float) -> int | None: ...
+    def signal(self, number: int) -> None: ...
+
+
+def run_session(spec: SessionSpec, folder: Path, listen: Listener, *, warden: str = "") -> SessionEnd:
+    """Run the checks of `spec` in a process of its own.
+
+    Args:
+        folder: private to this run; keeps the session's own log.
+        warden: socket of a warden that has a session's modules warm, or "" to start a process from nothing.
 
     Raises:
         GraderFault: no checks could be planned.
@@ -40,37 +56,67 @@ def run_session(spec: SessionSpec, folder: Path, listen: Listener) -> SessionEnd
     """
     spec_file = folder / "session.json"
     spec.write(spec_file)
-    read, write = os.pipe()
     log = folder / "session.log"
+    argv = [sys.executable, "-m", "grader.session.process", str(spec_file)]
+    with ExitStack() as stack:
+        read, process = _start(argv, log, warden, stack)
+        time_is_up = threading.Event()
+
+        def end() -> None:
+            time_is_up.set()
+            process.signal(SIGKILL)
+
+        overdue = threading.Timer(spec.seconds + GRACE_SECONDS, end)
+        overdue.daemon = True
+        overdue.start()
+        collected = _Collected()
+        try:
+            with os.fdopen(read, "r", encoding="utf-8") as stream:
+                for event in read_events(stream):
+                    collected.add(event)
+                    listen(event)
+            process.wait(STOP_SECONDS)  # every verdict is in: what takes longer now is ended below
+        finally:
+            overdue.cancel()
+            _stop(process)
+    return collected.end(log, time_is_up=time_is_up.is_set(), listen=listen)
+
+
+def _start(argv: list[str], log: Path, warden: str, stack: ExitStack) -> tuple[int, _Process]:
+    """Start the session's process; gives the reading end of its standard output too."""
+    read, write = os.pipe()
+    nothing = os.open(os.devnull, os.O_RDONLY)
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-I", "-B", "-m", "grader.session.process", str(spec_file), str(write)],
-            pass_fds=(write,),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            cwd="/",
-            start_new_session=True,  # Ctrl-C is ours to handle, once
+        try:
+            if not warden:
+                return read, _Fresh(argv, nothing, write, output.fileno())
+            launcher = Launcher(warden)
+            stack.callback(launcher.close)
+            limits = Limits(memory_mb=8192, open_files=4096, file_mb=4096)
+            streams = (nothing, write, output.fileno())
+            return read, launcher.start(argv, environment=os.environ, folder=Path("/"), limits=limits, streams=streams)
+        finally:
+            os.close(write)
+            os.close(nothing)
+
+
+class _Fresh:
+    """A session's process that was started from nothing."""
+
+    def __init__(self, argv: list[str], stdin: int, stdout: int, stderr: int) -> None:
+        argv = [argv[0], "-I", "-B", *argv[1:]]
+        # A session of its own: Ctrl-C is ours to handle, once.
+        self._process = subprocess.Popen(
+            argv, stdin=stdin, stdout=stdout, stderr=stderr, cwd="/", start_new_session=True
         )
-    os.close(write)
-    overdue = threading.Timer(spec.seconds + GRACE_SECONDS, process.kill)
-    overdue.daemon = True
-    overdue.start()
-    collected = _Collected()
-    try:
-        with os.fdopen(read, "r", encoding="utf-8") as stream:
-            for event in read_events(stream):
-                collected.add(event)
-                listen(event)
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        pass  # every verdict is in; what hangs is the closing down, and _stop ends that
-    finally:
-        overdue.cancel()
-        _stop(process)
-    return collected.end(
-        log, time_is_up=not overdue.is_alive() and process.returncode == -signal.SIGKILL, listen=listen
-    )
+
+    def wait(self, seconds: float) -> int | None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self._process.wait(seconds)
+        return None
+
+    def signal(self, number: int) -> None:
+        self._process.send_signal(number)
 
 
 class _Collected:
@@ -128,14 +174,12 @@ def _no_plan(broken: Broken | None, log: Path) -> GraderError:
     )
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
-            process.wait(STOP_SECONDS)
-    if process.poll() is None:
-        process.kill()
-        process.wait()
+def _stop(process: _Process) -> None:
+    for number in (SIGTERM, SIGKILL):
+        if process.wait(0) is None:
+            process.signal(number)
+            with contextlib.suppress(KeyboardInterrupt):  # pressed again: we are at it
+                process.wait(STOP_SECONDS)
 
 
 def _tail(log: Path, size: int = 4000) -> str:

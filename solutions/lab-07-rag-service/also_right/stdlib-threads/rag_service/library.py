@@ -52,7 +52,7 @@ def open_library() -> None:
     global _pool
     with Connection.connect(os.environ["DATABASE_URL"]) as connection:
         connection.execute("SELECT pg_advisory_xact_lock(2)")
-        connection.execute(_TABLES)  # type: ignore[arg-type]  # a constant, several statements
+        connection.execute(_TABLES)
     _pool = ConnectionPool(os.environ["DATABASE_URL"], min_size=1, max_size=6, configure=_configure, open=True)
 
 
@@ -232,7 +232,8 @@ def _create(connection: Connection[Any], dimensions: int, *, in_force: bool) -> 
     assert row
     connection.execute(
         sql.SQL(
-            "CREATE TABLE {} (number bigint PRIMARY KEY REFERENCES chunk ON DELETE CASCADE, vector halfvec({}) NOT NULL)"
+            "CREATE TABLE {} ("
+            "number bigint PRIMARY KEY REFERENCES chunk ON DELETE CASCADE, vector halfvec({}) NOT NULL)"
         ).format(_table(row[0]), sql.Literal(dimensions))
     )
     return int(row[0])

@@ -114,15 +114,14 @@ def _ask(message: str) -> dict[str, Any] | None:
         return None
     match [block for block in content if isinstance(block, dict) and block.get("type") == "tool_use"]:
         case [{"name": "answer", "input": {"answer": str() | None, "citations": list()} as call}]:
-            return call
+            return dict(call)
     return None
 
 
 def _post(url: str, headers: dict[str, str], body: dict[str, Any]) -> dict[str, Any]:
-    problem = ""
+    problem, pause = "", 0.0
     for attempt in range(_TRIES):
-        if attempt:
-            time.sleep(pause)
+        time.sleep(pause)
         pause = 0.1 * 2**attempt * (0.5 + random.random())
         try:
             response = _http.post(url, headers=headers, json=body)
