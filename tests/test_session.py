@@ -123,6 +123,16 @@ def test_the_program_gets_what_the_brief_promises_and_nothing_else(
     assert [name for name in seen["files"] if int(name) > 3] == [], "only the standard streams (and the listing itself)"
 
 
+def test_what_the_program_printed_is_shown_with_the_failure(grade: GradeProgram) -> None:
+    raising = (
+        'def do_POST(self):\n    print("before")\n    raise KeyError("text is missing")\nHandler.do_POST = do_POST'
+    )
+    failed = _by_name(grade(programs.service(raising, before_serving="print('at the start')")))[ECHO]
+    assert failed.verdict is Verdict.FAILED
+    assert failed.failure is not None
+    assert "KeyError: 'text is missing'" in failed.failure.detail
+
+
 def test_only_runs_a_check_with_what_must_pass_before_it(grade: GradeProgram) -> None:
     assert [item.check.name for item in grade(programs.RIGHT, only=(MANNERS,)).checks] == [ECHO, MANNERS]
     alone = grade(programs.RIGHT, only=(ECHO,))

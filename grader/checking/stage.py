@@ -17,7 +17,7 @@ from grader.model import ModelDouble
 
 if TYPE_CHECKING:
     from grader.model import Exchange
-    from grader.sandbox import Launcher
+    from grader.sandbox import Launcher, Running
     from grader.services.postgres import Database, Server
 
 TERM_SECONDS = 5.0
@@ -116,6 +116,8 @@ class Theatre:
         self._server_error: BaseException | None = None
         self._shared: Stage | None = None
         self._shared_used = False
+        self._started: list[Running] = []
+        self._printed: list[tuple[Running, int]] = []
         self._doubles: list[ModelDouble] = []
         self._shared_starts = 0
         self.start_failure: ProgramCrashed | None = None
@@ -125,8 +127,15 @@ class Theatre:
             self._leasing.start()
 
     def start(self, recipe: Recipe) -> Program:
-        """Start a program; the first failure is remembered, so that no later check waits for the same."""
-        return Program(self._launcher, recipe, seconds=self._seconds)
+        """Start a program."""
+        program = Program(self._launcher, recipe, seconds=self._seconds)
+        self._started.append(program.running)
+        return program
+
+    def printed(self) -> str:
+        """What programs have printed since the last check began."""
+        began = dict(self._printed)
+        return "".join(running.output.text(began.get(running, 0)) for running in self._started)
 
     def shared(self) -> Stage:
         """The run's one warm stage, started on first use and again when a check left it dead.
@@ -185,6 +194,8 @@ class Theatre:
     def begin(self) -> tuple[int, ...]:
         """A check begins: where each double's journal stands now."""
         self._shared_used = False
+        self._printed = [(running, running.output.total) for running in self._started if running.alive]
+        self._started = [running for running, _ in self._printed]
         return tuple(double.journal.mark() for double in self._doubles)
 
     def exchanges(self, began: tuple[int, ...]) -> tuple[Exchange, ...]:

@@ -59,10 +59,11 @@ class Output:
             if len(self._tail) > self._keep:
                 del self._tail[: len(self._tail) - self._keep]
 
-    def text(self) -> str:
-        """The kept tail; undecodable bytes are shown escaped."""
+    def text(self, since: int = 0) -> str:
+        """The kept tail of what came after the first `since` bytes; undecodable bytes are shown escaped."""
         with self._lock:
-            return bytes(self._tail).decode("utf-8", "backslashreplace")
+            fresh = min(len(self._tail), self.total - since)
+            return bytes(self._tail[len(self._tail) - fresh :]).decode("utf-8", "backslashreplace")
 
 
 class Running:

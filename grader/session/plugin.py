@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from types import FrameType
 from typing import Any
 
@@ -109,6 +110,8 @@ class CheckingSession:
         if fault := self.theatre.double_fault():
             # Whatever the check saw, it may have been our own double that was wrong.
             verdict, failure = judge(fault)
+        if failure and not failure.detail and verdict in (Verdict.FAILED, Verdict.TIMED_OUT):
+            failure = replace(failure, detail=self.theatre.printed())
         if verdict in (Verdict.TIMED_OUT, Verdict.CRASHED):
             self.theatre.after_hang()
         self._report(CheckResult(planned, verdict, seconds, failure, kept), item)

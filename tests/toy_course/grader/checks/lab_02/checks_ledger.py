@@ -1,0 +1,26 @@
+"""Checks of the second toy lab: a database and a model."""
+
+import random
+
+from grader.checking import Reply, Stage, check, expect, expect_equal
+
+
+@check(task="ledger")
+def keeps_entries(stage: Stage, rng: random.Random) -> None:
+    """An entry is a row once it was answered"""
+    text = f"entry {rng.random()}"
+    expect_equal(stage.program.post("/entries", json={"text": text}).status, 200, "the status")
+    rows = stage.database.rows("SELECT text FROM public.entries WHERE text = %s", [text])
+    expect_equal([row["text"] for row in rows], [text], "the rows with that text")
+
+
+@check(task="ledger", after=("keeps_entries",))
+def sums_up_with_one_call(stage: Stage, rng: random.Random) -> None:
+    """The sum is what the model said when it was asked once"""
+    word = f"all of {rng.random()}"
+    mark = stage.model.journal.mark()
+    stage.model.script(Reply(word))
+    answer = stage.program.post("/sum", json={})
+    (asked, *_) = stage.model.journal.since(mark)
+    expect("entry " in asked.request.text, "the entries are not in the prompt", observed=asked.request.text)
+    expect_equal(answer.json(), {"text": word}, "the sum")
