@@ -133,7 +133,7 @@ class Warden:
         # One thread for numerical libraries: their pools would not survive the fork.
         environment = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-B", "-m", "grader.sandbox.warden", str(lifeline), str(listener.fileno()), *warm],
+            [sys.executable, "-I", "-m", "grader.sandbox.warden", str(lifeline), str(listener.fileno()), *warm],
             pass_fds=(lifeline, listener.fileno()),
             stdin=subprocess.DEVNULL,
             cwd="/",

@@ -157,7 +157,6 @@ def _run_python(argv: list[str]) -> NoReturn:
     )
     sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr  # type: ignore[misc]
     random.seed()  # else every fork would draw the same numbers
-    sys.dont_write_bytecode = True
     code = 0
     try:
         if argv[1] == "-m":

@@ -1,4 +1,4 @@
-"""A checking session's own process: `python -I -B -m grader.session.process SPEC.json`.
+"""A checking session's own process: `python -I -m grader.session.process SPEC.json`.
 
 It runs the hidden checks with pytest under our ini, and writes events to its standard output; whatever prints there
 goes to standard error, which is the session's log. Learner code never runs here.

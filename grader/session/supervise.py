@@ -104,7 +104,7 @@ class _Fresh:
     """A session's process that was started from nothing."""
 
     def __init__(self, argv: list[str], stdin: int, stdout: int, stderr: int) -> None:
-        argv = [argv[0], "-I", "-B", *argv[1:]]
+        argv = [argv[0], "-I", *argv[1:]]
         # A session of its own: Ctrl-C is ours to handle, once.
         self._process = subprocess.Popen(
             argv, stdin=stdin, stdout=stdout, stderr=stderr, cwd="/", start_new_session=True
