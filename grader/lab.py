@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -67,10 +67,14 @@ class ProgramSpec:
 
 @dataclass(frozen=True)
 class Services:
-    """What runs beside the program: wires that the model double must speak, and a database or not."""
+    """What runs beside the program: wires that the model double must speak, and a database or not.
+
+    `postgres_settings` are what sessions of the program's role start with, as in `enable_seqscan = "off"`.
+    """
 
     model: tuple[str, ...] = ()
     postgres: bool = False
+    postgres_settings: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -351,7 +355,12 @@ def _services(table: _Table) -> Services:
     wires = table.strings("model")
     if unknown := set(wires) - set(WIRES):
         raise table.fault(f"`services.model` knows {', '.join(WIRES)}, not {', '.join(sorted(unknown))}")
-    services = Services(model=wires, postgres=table.take("postgres", bool) if "postgres" in table.data else False)
+    settings = table.table("postgres_settings", required=False)
+    services = Services(
+        model=wires,
+        postgres=table.take("postgres", bool) if "postgres" in table.data else False,
+        postgres_settings={key: settings.take(key, str) for key in tuple(settings.data)},
+    )
     table.done()
     return services
 

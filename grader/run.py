@@ -75,11 +75,11 @@ class LabResult:
 
     @property
     def exit_code(self) -> int:
-        """0 all passed, 1 not yet, 3 something could not be graded."""
+        """0 all passed, 1 not yet, 3 something could not be graded and nothing that was graded failed."""
         verdicts = {result.verdict for result in self.checks}
-        if not verdicts or Verdict.GRADER_ERROR in verdicts:
-            return EXIT_NOT_GRADED
-        return EXIT_PASSED if verdicts == {Verdict.PASSED} else EXIT_NOT_YET
+        if verdicts & {Verdict.FAILED, Verdict.CRASHED, Verdict.TIMED_OUT}:
+            return EXIT_NOT_YET  # whatever else could not be graded: there is work to do
+        return EXIT_PASSED if verdicts == {Verdict.PASSED} else EXIT_NOT_GRADED
 
 
 def new_seed() -> int:
@@ -169,6 +169,7 @@ def _spec(request: Request, submission: Submission, folder: Path) -> SessionSpec
         ready_seconds=lab.program.ready_seconds,
         wires=lab.services.model,
         postgres=lab.services.postgres,
+        postgres_settings=dict(lab.services.postgres_settings),
         tasks=tuple(task.id for task in lab.tasks),
         only=request.only,
         seed=request.seed,
@@ -196,7 +197,7 @@ def _result(request: Request, end: SessionEnd, submission: Submission, seconds: 
         seed=request.seed,
         isolation=ISOLATION,
         checks=end.results,
-        score=score([(task.id, task.title, task.points) for task in lab.tasks], end.results),
+        score=score([(task.id, task.title, task.points) for task in lab.tasks], end.results, end.planned.all_checks),
         seconds=seconds,
         submission_digest=submission.digest,
         checks_digest=digest_of(lab.checks),

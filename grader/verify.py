@@ -201,7 +201,7 @@ def _line(trial: Trial) -> str:
     if trial.result is None:
         return f"{label} could not be graded: {trial.error}"
     caught = [item.check.name for item in trial.result.checks if item.verdict in _CAUGHT]
-    said = f"{trial.result.score.shown:>3} points" if not trial.candidate.overlay else ", ".join(caught) or "not caught"
+    said = f"{trial.result.score.shown:>4} points" if not trial.candidate.overlay else ", ".join(caught) or "not caught"
     return f"{label} {said}  {trial.result.seconds:.1f} s"
 
 

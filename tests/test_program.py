@@ -53,9 +53,11 @@ def test_a_killed_program_is_dead_when_kill_returns(tmp_path: Path, warden: str)
     launcher.close()
 
 
-@pytest.mark.parametrize("body", [b"{", b'{"a": NaN}', b"[" * 100_000, b"\xff", b""])
+@pytest.mark.parametrize(
+    "body", [b"{", b'{"a": NaN}', b'{"a": 1' + b"0" * 4000 + b"}", b'{"a": 1e999}', b"[" * 100_000, b"\xff", b""]
+)
 def test_a_body_that_is_not_json_is_a_mismatch(body: bytes) -> None:
-    with pytest.raises(Mismatch, match="not JSON"):
+    with pytest.raises(Mismatch, match="not JSON that can be read"):
         Response(200, {}, body, "GET /").json()
 
 

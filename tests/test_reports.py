@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
+from pathlib import Path
 
 from rich.console import Console
 
@@ -43,7 +45,7 @@ def sample_result() -> LabResult:
         seed=7,
         isolation="process",
         checks=results,
-        score=score([("one", "The only task", 100)], results),
+        score=score([("one", "The only task", 100)], results, {"one": 6}),
         seconds=3.2,
         submission_digest="ab",
         checks_digest="cd",
@@ -55,7 +57,7 @@ def _terminal(width: int = 100) -> str:
     console = Console(file=io.StringIO(), width=width, highlight=False, markup=False, emoji=False, soft_wrap=True)
     report = TerminalReport(console=console)
     report.begin("lab-01", "Echo", "work/lab-01-echo", 7, "process only")
-    report.listen(Planned(tuple(item.check for item in result.checks)))
+    report.listen(Planned(tuple(item.check for item in result.checks), {"one": 6}))
     for item in result.checks:
         report.listen(Ended(item))
     report.end(result, "Next: nothing")
@@ -69,7 +71,7 @@ def test_the_terminal_shows_each_verdict_and_why() -> None:
         assert word in text
     assert "expected  200" in text
     assert "likely    Look at the route." in text
-    assert "16 of 100 points · 1 of 6 checks passed" in text
+    assert "16.6 of 100 points · 1 of 6 checks passed" in text
 
 
 def test_a_programs_text_is_inert_on_the_terminal() -> None:
@@ -83,8 +85,19 @@ def test_the_terminal_report_is_readable_when_narrow() -> None:
     assert "Look at the" in _terminal(width=40)
 
 
-def test_a_run_that_could_not_be_graded_is_exit_3() -> None:
-    assert sample_result().exit_code == 3
+def test_a_run_in_which_nothing_failed_but_something_could_not_be_graded_is_exit_3() -> None:
+    graded = {Verdict.PASSED, Verdict.BLOCKED, Verdict.GRADER_ERROR}
+    result = sample_result()
+    assert replace(result, checks=tuple(item for item in result.checks if item.verdict in graded)).exit_code == 3
+    assert replace(result, checks=()).exit_code == 3
+    assert result.exit_code == 1, "what failed is not excused by what could not be graded"
+
+
+def test_text_that_no_encoding_takes_is_written_all_the_same(tmp_path: Path) -> None:
+    odd = replace(sample_result().checks[1], failure=Failure("odd", observed="a\ud800b"))
+    json_file.write(replace(sample_result(), checks=(odd,)), str(tmp_path / "report.json"))
+    report = json.loads((tmp_path / "report.json").read_text("utf-8"))
+    assert report["checks"][0]["failure"]["observed"] == "a\ud800b"
 
 
 def test_json_round_trips_and_keeps_exact_texts() -> None:

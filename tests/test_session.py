@@ -28,7 +28,7 @@ def _said(item: CheckResult) -> str:
 
 def test_a_right_program_gets_all_points(grade: GradeProgram) -> None:
     result = grade(programs.RIGHT)
-    assert (result.score.shown, result.exit_code) == (100, 0)
+    assert (result.score.shown, result.exit_code) == ("100", 0)
     assert _by_name(result)[ECHO].notes == ("3 texts sent",)
 
 
@@ -137,7 +137,14 @@ def test_only_runs_a_check_with_what_must_pass_before_it(grade: GradeProgram) ->
     assert [item.check.name for item in grade(programs.RIGHT, only=(MANNERS,)).checks] == [ECHO, MANNERS]
     alone = grade(programs.RIGHT, only=(ECHO,))
     assert [item.check.name for item in alone.checks] == [ECHO]
-    assert (alone.score.shown, alone.score.possible) == (60, 60)
+    assert (alone.score.shown, alone.score.possible) == ("60", 60)
+
+
+def test_a_task_of_which_checks_were_left_out_does_not_count_whole(course: Path, grade: GradeProgram) -> None:
+    checks = course / "grader" / "checks" / "lab_01" / "checks_echo.py"
+    checks.write_text(checks.read_text("utf-8").replace('task="manners"', 'task="echo"'), "utf-8")
+    task = grade(programs.RIGHT, only=(ECHO,)).score.tasks[0]
+    assert (int(task.earned), task.checks, task.all_checks) == (30, 1, 2)
 
 
 def test_a_check_that_breaks_is_our_fault_and_costs_nothing(course: Path, grade: GradeProgram) -> None:

@@ -65,7 +65,7 @@ def expect(condition: object, message: str, *, expected: object = "", observed: 
 def expect_equal(observed: Any, expected: Any, what: str, *, hint: str = "") -> None:
     """Raise Mismatch unless both are equal and of the same JSON type: True is not 1, 1.0 is not 1."""
     if not _same(observed, expected):
-        raise Mismatch(f"{what} is not as promised", expected=expected, observed=observed, hint=hint)
+        raise Mismatch(f"not as promised: {what}", expected=expected, observed=observed, hint=hint)
 
 
 def note(text: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import signal
 import socket
 import sys
@@ -53,13 +54,13 @@ class Response:
         """The body as strict JSON.
 
         Raises:
-            Mismatch: it is not JSON (NaN is not JSON either).
+            Mismatch: it is not JSON (NaN is not), is nested too deeply, or holds a number that no double can hold.
         """
         try:
-            return json.loads(self.body, parse_constant=_no_constant)
+            return json.loads(self.body, parse_constant=_no_constant, parse_int=_integer, parse_float=_number)
         except (ValueError, RecursionError) as error:
             raise Mismatch(
-                f"the answer to {self.asked} is not JSON",
+                f"the answer to {self.asked} is not JSON that can be read: {str(error)[:200]}",
                 expected="a JSON body",
                 observed=f"{self.status} {shown(self.text)!r}",
                 hint="Every answer is JSON, errors too.",
@@ -309,3 +310,15 @@ def _where_it_listens(running: Running, port: int) -> str:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
+
+
+def _integer(digits: str) -> int:
+    _number(digits)
+    return int(digits)
+
+
+def _number(digits: str) -> float:
+    # A check that computes with what it reads must not break on it.
+    if math.isinf(value := float(digits)):
+        raise ValueError(f"the number {digits[:20]}… of {len(digits)} digits is too large")
+    return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import signal
 import threading
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,7 @@ from grader.checking.expect import Mismatch
 from grader.checking.program import Program, ProgramCrashed, Recipe
 from grader.errors import GraderFault
 from grader.model import ModelDouble
+from grader.submission import write_fault
 
 if TYPE_CHECKING:
     from grader.model import Exchange
@@ -104,6 +106,7 @@ class Theatre:
         *,
         wires: tuple[str, ...],
         postgres: bool,
+        postgres_settings: Mapping[str, str],
         seconds: float,
         purpose: str,
     ) -> None:
@@ -111,11 +114,13 @@ class Theatre:
         self._recipe = recipe
         self._wires = wires
         self._seconds = seconds
+        self._postgres_settings = postgres_settings
         self._stack = ExitStack()
         self._server: Server | None = None
         self._server_error: BaseException | None = None
         self._shared: Stage | None = None
         self._shared_used = False
+        self._starts = 0
         self._started: list[Running] = []
         self._printed: list[tuple[Running, int]] = []
         self._doubles: list[ModelDouble] = []
@@ -127,7 +132,16 @@ class Theatre:
             self._leasing.start()
 
     def start(self, recipe: Recipe) -> Program:
-        """Start a program."""
+        """Start a program in a fresh copy of its files, with a fresh home: what it left on disk is gone."""
+        self._starts += 1
+        home = recipe.folder.parent / f"start-{self._starts}"
+        try:
+            shutil.copytree(self._recipe.folder, home / "submission", symlinks=True)
+            (home / "scratch").mkdir()
+        except OSError as error:
+            raise write_fault(home, error) from error
+        environment = {**recipe.environment, "HOME": str(home / "scratch"), "TMPDIR": str(home / "scratch")}
+        recipe = replace(recipe, folder=home / "submission", environment=environment)
         program = Program(self._launcher, recipe, seconds=self._seconds)
         self._started.append(program.running)
         return program
@@ -267,7 +281,7 @@ class Theatre:
         if self._server_error:
             raise self._server_error
         assert self._server is not None
-        return self._server.create(EMPTY)
+        return self._server.create(EMPTY, self._postgres_settings)
 
     def _lease(self, purpose: str) -> None:
         from grader.services.postgres import lease  # noqa: PLC0415 - as above

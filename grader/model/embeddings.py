@@ -7,7 +7,8 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
@@ -50,6 +51,37 @@ def shorten(vectors: Vectors, dimensions: int) -> Vectors:
     short = vectors[:, :dimensions]
     lengths = np.linalg.norm(short, axis=1, keepdims=True)
     return (short / np.where(lengths == 0, 1, lengths)).astype(np.float32)
+
+
+class Disguising:
+    """An embedder that takes some texts for others: what holds certain words gets the vector of another text."""
+
+    def __init__(self, inner: Embedder) -> None:
+        self._inner = inner
+        self._disguises: list[tuple[str, str]] = []
+
+    @property
+    def models(self) -> Mapping[str, int]:
+        return self._inner.models
+
+    def load(self) -> None:
+        self._inner.load()
+
+    def embed(self, model: str, texts: Sequence[str]) -> Vectors:
+        return self._inner.embed(model, [self._as(text) for text in texts])
+
+    @contextmanager
+    def like(self, words: str, text: str) -> Iterator[None]:
+        """While the block runs, a text that holds `words`, in any case, has the vector of `text`."""
+        disguise = (words.casefold(), text)
+        self._disguises.append(disguise)
+        try:
+            yield
+        finally:
+            self._disguises.remove(disguise)
+
+    def _as(self, text: str) -> str:
+        return next((other for words, other in self._disguises if words in text.casefold()), text)
 
 
 class WordLlamaEmbedder:

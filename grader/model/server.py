@@ -11,7 +11,7 @@ from typing import Self
 from aiohttp import web
 
 from grader.errors import GraderFault
-from grader.model.embeddings import Embedder, WordLlamaEmbedder
+from grader.model.embeddings import Disguising, Embedder, WordLlamaEmbedder
 from grader.model.exchanges import Desk
 from grader.model.journal import Journal, Request
 from grader.model.playbook import Held, Playbook
@@ -30,7 +30,7 @@ class ModelDouble:
 
     def __init__(self, *, embedder: Embedder | None = None, validate_replies: bool = False) -> None:
         self.journal = Journal()
-        self._embedder: Embedder = embedder or shared_embedder
+        self._embedder = Disguising(embedder or shared_embedder)
         self._playbook = Playbook()
         self._desk = Desk(self.journal, self._playbook, self._embedder, validate_replies=validate_replies)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -65,6 +65,10 @@ class ModelDouble:
     def hold(self, when: When) -> AbstractContextManager[Held]:
         """While the block runs, replies to matching requests are decided but kept back until `release()`."""
         return self._playbook.hold(when)
+
+    def embed_like(self, words: str, text: str) -> AbstractContextManager[None]:
+        """While the block runs, texts that hold `words` (in any case) get the vector of `text`, whatever they say."""
+        return self._embedder.like(words, text)
 
     @property
     def unmatched(self) -> tuple[Request, ...]:

@@ -20,7 +20,9 @@ FORMAT = 1
 
 def render(result: LabResult) -> str:
     """The whole result as JSON text, with a line end."""
-    return json.dumps(as_dict(result), indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(as_dict(result), indent=2, ensure_ascii=False) + "\n"
+    # A lone surrogate from a program's answer has no UTF-8; as `\\ud800` it is the JSON escape of itself.
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def write(result: LabResult, target: str) -> None:
@@ -67,6 +69,7 @@ def as_dict(result: LabResult) -> dict[str, Any]:
                 "earned": _points(task.earned),
                 "passed": task.passed,
                 "checks": task.checks,
+                "all_checks": task.all_checks,
             }
             for task in result.score.tasks
         ],

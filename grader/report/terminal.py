@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from grader.report.inert import inert, quoted
+from grader.score import shown
 from grader.session.events import Ended, Event, Planned, Started
 from grader.verdict import CheckResult, Verdict
 
@@ -41,7 +42,7 @@ class TerminalReport:
     def listen(self, event: Event) -> None:
         """One event of the session."""
         match event:
-            case Planned(checks):
+            case Planned(checks=checks):
                 self._titles = {check.name: check.title for check in checks}
                 self.console.print(Text(f"{len(checks)} checks\n", "dim"))
             case Started(name) if self._live:
@@ -114,13 +115,13 @@ class TerminalReport:
         self.console.print()
         for task in result.score.tasks:
             colour = "green" if task.passed == task.checks else "red" if task.passed == 0 else "yellow"
-            earned = f"{float(int(task.earned * 10)) / 10:g}"
+            left_out = task.all_checks - task.checks
             self.console.print(
                 Text.assemble(
                     "  ",
-                    (f"{earned:>5} of {task.points:<3}", colour),
+                    (f"{shown(task.earned):>5} of {task.points:<3}", colour),
                     f" {task.id:<12} {task.title}  ",
-                    (f"{task.passed}/{task.checks} checks", "dim"),
+                    (f"{task.passed}/{task.checks} checks{f', {left_out} not run' if left_out else ''}", "dim"),
                 )
             )
 

@@ -24,7 +24,7 @@ class SessionSpec:
         submission: folder with the staged files.
         scratch: the program's home and temporary folder.
         argv, environment, warm, ready, ready_seconds: how the program is started.
-        wires, postgres: what runs beside it.
+        wires, postgres, postgres_settings: what runs beside it.
         tasks: ids that a check may name.
         only: names of checks or tasks; empty for all.
         warden: socket of a running warden that starts the programs, or "" to start one.
@@ -42,6 +42,7 @@ class SessionSpec:
     ready_seconds: int
     wires: tuple[str, ...]
     postgres: bool
+    postgres_settings: dict[str, str]
     tasks: tuple[str, ...]
     only: tuple[str, ...]
     seed: int
@@ -66,9 +67,10 @@ class SessionSpec:
 
 @dataclass(frozen=True)
 class Planned:
-    """The session will end each of these checks with a verdict."""
+    """The session will end each of these checks with a verdict; `all_checks` counts those of each task."""
 
     checks: tuple[PlannedCheck, ...]
+    all_checks: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -106,9 +108,9 @@ class Channel:
         self._wire: list[dict[str, Any]] = []
         self._wire_file = wire_file
 
-    def planned(self, checks: Sequence[PlannedCheck]) -> None:
+    def planned(self, plan: Planned) -> None:
         """Announce the plan."""
-        self._send("planned", [asdict(check) for check in checks])
+        self._send("planned", asdict(plan))
 
     def started(self, name: str) -> None:
         """A check begins."""
@@ -147,7 +149,7 @@ def read_events(stream: IO[str]) -> Iterator[Event]:
         ((kind, data),) = json.loads(line).items()
         match kind:
             case "planned":
-                yield Planned(tuple(_check(item) for item in data))
+                yield Planned(tuple(_check(item) for item in data["checks"]), data["all_checks"])
             case "started":
                 yield Started(data)
             case "ended":

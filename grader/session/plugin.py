@@ -6,6 +6,7 @@ import random
 import signal
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -19,7 +20,7 @@ from grader.checking.expect import CheckMark, Mismatch, notes
 from grader.checking.program import ProgramCrashed, ProgramTimeout
 from grader.checking.stage import Stage, Theatre
 from grader.errors import GraderError, GraderFault, LearnerError, UsageError
-from grader.session.events import Channel, SessionSpec
+from grader.session.events import Channel, Planned, SessionSpec
 from grader.verdict import CheckResult, Failure, PlannedCheck, Verdict
 
 SETUP_SECONDS = 90.0  # starting programs and servers has deadlines of its own, all shorter
@@ -78,7 +79,8 @@ class CheckingSession:
             ordered = [name for name in ordered if name in wanted]
         by_name = {item.name: item for item in items}
         items[:] = [by_name[name] for name in ordered]
-        self.channel.planned([plan[name] for name in ordered])
+        all_checks = Counter(planned.task for planned in plan.values())
+        self.channel.planned(Planned(tuple(plan[name] for name in ordered), dict(all_checks)))
 
     def _validate(self, planned: PlannedCheck, plan: Mapping[str, PlannedCheck]) -> None:
         if not planned.title:
@@ -101,9 +103,9 @@ class CheckingSession:
         self.channel.started(planned.name)
         self._error = None
         token = notes.set([])
-        began = time.monotonic()
         reports = runtestprotocol(item, log=False, nextitem=nextitem)
-        seconds = time.monotonic() - began
+        # The check itself: starting a program is no part of it, unless that is where it ended.
+        seconds = next((report.duration for report in reports if report.when == "call"), reports[0].duration)
         kept = tuple(notes.get())
         notes.reset(token)
         verdict, failure = self._judge(reports)

@@ -32,7 +32,7 @@ Listener = Callable[[Event], None]
 class SessionEnd:
     """What became of a session: the plan and a verdict for each planned check."""
 
-    planned: tuple[PlannedCheck, ...]
+    planned: Planned
     results: tuple[CheckResult, ...]
 
 
@@ -123,7 +123,7 @@ class _Collected:
     """Events of a session so far."""
 
     def __init__(self) -> None:
-        self.planned: tuple[PlannedCheck, ...] = ()
+        self.planned = Planned((), {})
         self.results: dict[str, CheckResult] = {}
         self.running: str | None = None
         self.began = 0.0
@@ -131,8 +131,8 @@ class _Collected:
 
     def add(self, event: Event) -> None:
         match event:
-            case Planned(checks):
-                self.planned = checks
+            case Planned():
+                self.planned = event
             case Started(name):
                 self.running, self.began = name, time.monotonic()
             case Ended(result):
@@ -143,14 +143,14 @@ class _Collected:
 
     def end(self, log: Path, *, time_is_up: bool, listen: Listener) -> SessionEnd:
         """Every planned check with a verdict; those that the session left open get one here."""
-        if not self.planned:
+        if not self.planned.checks:
             raise _no_plan(self.broken, log)
-        for check in self.planned:
+        for check in self.planned.checks:
             if check.name not in self.results:
                 result = self._left_open(check, log, time_is_up)
                 self.results[check.name] = result
                 listen(Ended(result))
-        return SessionEnd(self.planned, tuple(self.results[check.name] for check in self.planned))
+        return SessionEnd(self.planned, tuple(self.results[check.name] for check in self.planned.checks))
 
     def _left_open(self, check: PlannedCheck, log: Path, time_is_up: bool) -> CheckResult:
         if time_is_up:

@@ -13,6 +13,7 @@ EXAMPLE = {
     "usd_per_million_input": 3.0, "cache_write_factor": 1.25, "cache_read_factor": 0.1, "cache_ttl_seconds": 300,
 }  # fmt: skip
 LEAST_WORDS = 120
+LEAST_DIFFERENT = 60
 DAY = 86_400
 
 
@@ -62,9 +63,12 @@ def records_its_decision(stage: Stage) -> None:
     path = stage.program.recipe.folder / "ADR.md"
     expect(path.is_file(), "there is no ADR.md", expected="ADR.md beside the folder rag_service")
     text = path.read_text("utf-8", "replace")
-    words = len(re.findall(r"[^\W\d_]+", text))
+    words = re.findall(r"[^\W\d_]+", text.casefold())
     expect(
-        words >= LEAST_WORDS, "ADR.md is too short", expected=f"at least {LEAST_WORDS} words", observed=f"{words} words"
+        len(words) >= LEAST_WORDS and len(set(words)) >= LEAST_DIFFERENT,
+        "ADR.md is too short",
+        expected=f"at least {LEAST_WORDS} words, {LEAST_DIFFERENT} different ones",
+        observed=f"{len(words)} words, {len(set(words))} different ones",
     )
     for heading in ("Decision", "Consequences"):
         found = re.search(

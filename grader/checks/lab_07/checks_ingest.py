@@ -177,7 +177,7 @@ def leaves_nothing_of_the_old_version(stage: Stage, service: Service, drafts: Dr
     expect_equal(sorted(new.seen_in(texts)), sorted(new.sections), "the sections of the new version in the prompt")
 
 
-@check(task="ingest", after=("stores_a_new_document",))
+@check(task="ingest", after=("leaves_nothing_of_the_old_version",))
 def erases_a_deleted_document(stage: Stage, service: Service, drafts: Drafts, rng: random.Random) -> None:
     """A deleted document is in no row and no prompt; deleting it again is a 404, storing it again a 201."""
     tenant, notes = fresh_tenant(rng), drafts.notes(2)

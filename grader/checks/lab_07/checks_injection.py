@@ -92,10 +92,17 @@ def _attack(service: Service, drafts: Drafts, rng: random.Random, attacks: list[
         )
         names = [passage.id for passage in prompt.passages]
         expect(
-            FORGED not in names and len(names) == len(set(names)) == len(documents),
+            FORGED not in names and len(names) == len(set(names)) <= len(documents),
             "a document forged a passage",
             expected=f"{len(documents)} passages with ids of yours",
             observed=names,
+            hint="Escape & < > in texts, and quotes too in attributes.",
+        )
+        expect_equal(
+            len(names),
+            len(documents),
+            f"the number of passages of a tenant that has {len(documents)}",
+            hint="Passages are missing: is a LIMIT in front of the filter, or does one attack hide what follows it?",
         )
         expect_sent_from(prompt, documents, "the tenant")
         expect_sources(asked, documents)

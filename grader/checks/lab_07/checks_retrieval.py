@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from grader.checking import check, expect, expect_equal, note
+from grader.checking import Mismatch, check, expect, expect_equal, note
 
 from . import topics
 from .corpus import COLLECTION, Corpus
@@ -46,6 +46,37 @@ def finds_what_bm25_finds_and_more(service: Service, corpus: Corpus, rng: random
     )
 
 
+@check(task="retrieval", after=("stores_a_new_document",), seconds=20)
+def finds_by_meaning_alone(service: Service, drafts: Drafts, rng: random.Random) -> None:
+    """A question that shares no word with a passage finds it when their embeddings are near, after a kill -9 too."""
+    tenant, notes = fresh_tenant(rng), drafts.notes(12)
+    mark = service.stage.model.journal.mark()
+    service.keep(tenant, *(note_.document for note_ in notes))
+    inputs = [text for call in service.embeddings(mark) for text in call.inputs]
+    for number, note_ in enumerate(rng.sample(notes, 4)):
+        if number == 2:
+            service.stage.restart(kill=True)
+        embedded = next((text for text in inputs if note_.document.canary in text), None)
+        if embedded is None:
+            raise Mismatch(
+                "a document was stored without its text being embedded",
+                expected=f"an input of POST /v1/embeddings that holds {note_.gold!r}",
+                observed=inputs[:3],
+            )
+        word = "".join(rng.choices("bdfgklmnprstvwz", k=9))
+        service.reader.teach(f"{word}?")
+        with service.stage.model.embed_like(word, embedded):
+            asked = service.ask(tenant, f"{word}?", k=2)
+        expect(
+            asked.holds(note_.gold),
+            "the passage with the very same embedding as the question is not among the first two",
+            expected=note_.gold,
+            observed=asked.prompts and asked.prompt.texts,
+            hint="Is the question's vector compared with the stored ones at all, by cosine, nearest first? Are the "
+            "vectors that you store the ones that you were given for these chunks?",
+        )
+
+
 @check(task="retrieval", after=("ingests_the_corpus",), seconds=20)
 def finds_exact_identifiers(service: Service, corpus: Corpus, rng: random.Random) -> None:
     """Questions that hold an exact identifier find it among its siblings: at least 9 of 10."""
@@ -55,7 +86,8 @@ def finds_exact_identifiers(service: Service, corpus: Corpus, rng: random.Random
         service,
         questions,
         "questions with an exact identifier",
-        hint="Dense search knows what an identifier looks like, not which one it is: add a lexical leg.",
+        hint="Dense search knows what a code looks like, not which one it is. With a lexical leg: look what "
+        "to_tsvector makes of 'MFX-4471-B' and 'HS 8507.60'; codes may need a column and a weight of their own.",
     )
 
 
@@ -86,7 +118,7 @@ def fills_k_in_a_small_collection(service: Service, corpus: Corpus, rng: random.
             expect_equal(
                 len(texts),
                 k,
-                f"the number of passages of a collection that has {len(bulletins)}",
+                f"the number of passages for k={k} of a collection that has {len(bulletins)}",
                 hint="A filter behind the LIMIT (or behind an HNSW scan of ef_search rows) leaves too few: "
                 "filter first, hnsw.iterative_scan, or no index for small sets.",
             )

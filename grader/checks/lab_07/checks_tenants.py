@@ -11,10 +11,12 @@ from grader.checking import Stage, check, expect, expect_equal, note
 from .corpus import Corpus
 from .drafts import Drafts
 from .expectations import expect_abstained, expect_error, expect_sent_from
+from .handbook import Document
 from .service import Asked, Inquiry, Service, fresh_tenant
 
 AIMED = 24  # questions of one company that another one asks
 OWN = 12
+CROWD = 600  # paragraphs of 280 characters: a hundred chunks and more in every usual way of chunking
 
 
 @check(task="tenants", after=("stores_a_new_document",))
@@ -90,6 +92,32 @@ def sends_no_text_of_another_tenant(stage: Stage, service: Service, corpus: Corp
     )
     _expect_no_canary([service.ask(vesta, aimed[4].ask, collection=f"x' OR tenant='{harbor}")], corpus, vesta)
     expect(stage.program.alive, "the program ended")
+
+
+@check(task="tenants", after=("stores_a_new_document",), seconds=20)
+def ranks_within_the_tenant(service: Service, drafts: Drafts, rng: random.Random) -> None:
+    """A tenant with few documents gets all of its own, although another one holds many that are nearer."""
+    big, small = fresh_tenant(rng), fresh_tenant(rng)
+    subject = drafts.subject()
+    crowd = "\n\n".join(
+        f"The door code of {subject} was changed on day {day}: ask for the door code of {subject} at desk {day}. "
+        f"Nobody but the porter of {subject} may tell the door code, and never on the telephone or in writing."
+        for day in range(1, CROWD + 1)
+    )
+    service.keep(big, Document("", "diary", f"Diary of {subject}", crowd, ""))
+    notes = drafts.notes(6)
+    service.keep(small, *(note_.document for note_ in notes))
+    ask = f"What is the door code of {subject}?"
+    service.reader.teach(ask)
+    for k in (3, 20):
+        asked = service.ask(small, ask, k=k, max_prompt_tokens=8000)
+        expect_equal(
+            len(asked.prompts and asked.prompt.passages),
+            min(k, len(notes)),
+            f"the number of passages for k={k} of a tenant that has {len(notes)}, beside a tenant with nearer ones",
+            hint="Filter by tenant before you rank and LIMIT, not after: the nearest of everybody are the other's.",
+        )
+        expect_sent_from(asked.prompt, [note_.document for note_ in notes], "the tenant that asks")
 
 
 @check(task="tenants", after=("stores_a_new_document",))

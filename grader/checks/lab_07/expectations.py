@@ -59,7 +59,7 @@ def expect_error(response: Response, statuses: Sequence[int], word: str | None, 
     """An error of the promised status, with a body {"error": "<a word>"}."""
     expect(
         response.status in statuses,
-        f"{what}: the status is not as promised",
+        f"not as promised: the status of {what}",
         expected=" or ".join(map(str, statuses)),
         observed=f"{response.status} {response.text[:300]}",
         hint=hint,

@@ -164,13 +164,15 @@ def altered(quote: str) -> str:
 
 
 def bad_citations(seen: Seen, elsewhere: str) -> list[dict[str, str]]:
-    """Citations of which none holds: an id never sent, a digit changed, words of another document, no words of any."""
+    """Citations of which none holds: an id never sent, a digit, the case or a space changed, other words, no words."""
     first = seen.found or seen.passages[0]
     quote = seen.quote or first.text[:60]
     others = [passage for passage in seen.passages if passage.id != first.id and quote not in passage.text]
     return [
         cite("passage-that-was-never-sent", quote),
         cite(first.id, altered(quote)),
+        cite(first.id, quote.swapcase()),
+        cite(first.id, quote.replace(" ", "  ", 1)),
         cite(first.id, elsewhere),
         cite(first.id, ""),
         *(cite(passage.id, quote) for passage in others[:1]),

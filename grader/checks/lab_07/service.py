@@ -59,7 +59,8 @@ class Asked:
                 "the model was not asked",
                 expected="a request with passages",
                 observed=f"no chat request; the service answered {self.response.status} {self.response.text[:300]!r}",
-                hint="The tenant has documents that fit. Are they searchable as soon as the PUT was answered?",
+                hint="The tenant has documents that fit. Does a LIMIT in front of the filter cut them off? Or are they "
+                "not searchable yet when the PUT is answered?",
             )
         return self.prompts[-1]
 

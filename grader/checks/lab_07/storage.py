@@ -46,7 +46,8 @@ def vector_columns(stage: Stage) -> dict[str, bool]:
             # Under row-level security our role may see no row at all: that says nothing about the column.
             hidden = (relation.schema, relation.name) in policies
             rows = hidden or stage.database.rows(
-                f"SELECT 1 FROM {name} WHERE {_quoted(column.name)} IS NOT NULL LIMIT 1"  # noqa: S608 - as above
+                f"SELECT 1 FROM {name} WHERE {_quoted(column.name)} IS NOT NULL AND %s LIMIT 1",  # noqa: S608 - as above
+                (True,),
             )
             filled[f"{relation.schema}.{relation.name}.{column.name}"] = bool(rows)
     return filled
@@ -62,4 +63,5 @@ def _tenant_settings(stage: Stage) -> dict[tuple[str, str], set[str]]:
 
 
 def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+    # The name becomes part of a query with placeholders, where % is one.
+    return '"' + name.replace('"', '""').replace("%", "%%") + '"'

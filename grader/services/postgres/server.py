@@ -6,7 +6,7 @@ import itertools
 import os
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Literal
 
@@ -69,8 +69,11 @@ class Server:
             return False
         return True
 
-    def create(self, template: Template = EMPTY) -> Database:
+    def create(self, template: Template = EMPTY, settings: Mapping[str, str] | None = None) -> Database:
         """A new database (or schema) and its role, holding what the template says.
+
+        Args:
+            settings: what sessions of the role start with; without effect in schema mode, where the role is shared.
 
         Raises:
             EnvironmentFault: the server is gone or full (database-lost, disk-full).
@@ -80,13 +83,13 @@ class Server:
         with faults.translated("making a database"):
             if self.mode == "schema":
                 return self._create_schema(name, template)
-            return self._create_database(name, template)
+            return self._create_database(name, template, settings or {})
 
-    def _create_database(self, name: str, template: Template) -> Database:
+    def _create_database(self, name: str, template: Template, settings: Mapping[str, str]) -> Database:
         role, reader = Login(name, secrets.token_urlsafe(18)), Login(f"{name}_reader", secrets.token_urlsafe(18))
         self._create_role(role, CONNECTIONS)
         self._create_role(reader, 5)
-        self._alter_role(name)
+        self._alter_role(name, settings)
         self._connection.execute(_format("GRANT {} TO {}", name, reader.role))
         join_role(self._connection, name)
         self.clone_for(name, name, template)
@@ -103,9 +106,9 @@ class Server:
         )
         self._connection.execute(statement)
 
-    def _alter_role(self, name: str) -> None:
-        settings = {**ROLE_SETTINGS, **(SUPERUSER_SETTINGS if self._superuser else {})}
-        for setting, value in settings.items():
+    def _alter_role(self, name: str, settings: Mapping[str, str]) -> None:
+        own = {**ROLE_SETTINGS, **(SUPERUSER_SETTINGS if self._superuser else {})}
+        for setting, value in {**settings, **own}.items():
             statement = sql.SQL("ALTER ROLE {} SET {} = {}").format(
                 sql.Identifier(name), sql.Identifier(setting), sql.Literal(value)
             )
