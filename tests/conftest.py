@@ -22,7 +22,7 @@ GradeProgram = Callable[..., LabResult]
 def course(tmp_path: Path) -> Path:
     """A private copy of the toy course, free to be broken."""
     target = tmp_path / "course"
-    shutil.copytree(TOY, target)
+    shutil.copytree(TOY, target, ignore=shutil.ignore_patterns(".grader", "__pycache__", "work"))
     return target
 
 
