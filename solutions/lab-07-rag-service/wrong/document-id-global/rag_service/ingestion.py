@@ -1,5 +1,5 @@
-# Wrong: the primary key of a document is its id alone, without the tenant. Ids look unique until a second company
-# brings its own "tariff-2026"; then one tenant replaces, or deletes, the document of another.
+# Wrong: deletes the chunks of a document by its id alone, without the tenant. Ids look unique until a second company
+# brings its own "tariff-2026"; then one tenant erases the text of another.
 """Stores, replaces and erases documents, each as one change that others see whole or not at all."""
 
 from __future__ import annotations
@@ -79,6 +79,7 @@ class Library:
             )
             if deleted.rowcount == 0:
                 raise NotFound(document_id)
+            connection.execute("DELETE FROM chunks WHERE document_id = %s", [document_id])
 
     def _replace(
         self,
@@ -95,15 +96,14 @@ class Library:
         row = connection.execute(
             """
             INSERT INTO documents (tenant, document_id, content_hash, chunk_count) VALUES (%s, %s, %s, %s)
-            ON CONFLICT (document_id)
-            DO UPDATE SET tenant = excluded.tenant,
-                content_hash = excluded.content_hash, chunk_count = excluded.chunk_count
+            ON CONFLICT (tenant, document_id)
+            DO UPDATE SET content_hash = excluded.content_hash, chunk_count = excluded.chunk_count
             RETURNING xmax = 0
             """,
             [*key, document.content_hash, len(chunks)],
         ).fetchone()
         assert row is not None
-        connection.execute("DELETE FROM chunks WHERE document_id = %s", [document.document_id])
+        connection.execute("DELETE FROM chunks WHERE tenant = %s AND document_id = %s", key)
         with connection.cursor() as cursor:
             cursor.executemany(
                 """

@@ -17,6 +17,7 @@ from rag_service.errors import UpstreamError
 
 _MIGRATION_LOCK = 7_002
 _SPACE_LOCK = 7_003  # shared by every write of vectors, exclusive for changing the active space
+_FIRST_SPACE_LOCK = 7_004  # among writers that share the one above: upgrading a shared lock would deadlock
 _BATCH = 512
 
 
@@ -56,7 +57,7 @@ def space_to_write(connection: Connection[Any], model: str, dimensions: int) -> 
 
 
 def _first_space(connection: Connection[Any], model: str, dimensions: int) -> Space:
-    connection.execute("SELECT pg_advisory_xact_lock(%s)", [_MIGRATION_LOCK])
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", [_FIRST_SPACE_LOCK])
     space = active_space(connection)  # somebody else may have made it while we waited
     if space is not None:
         return space

@@ -1,5 +1,6 @@
-# Wrong: fetches the nearest chunks of all tenants and filters them in Python afterwards. One query serves everybody
-# and the result never shows a foreign text; but a small tenant or collection is left with almost nothing.
+# Wrong: fetches the nearest chunks of the tenant and filters the collection in Python afterwards. The result never
+# shows a chunk of another collection, so it looks right; but a collection that holds one chunk in a hundred is left
+# with next to nothing.
 """Finds the passages for a question: by meaning, by words and by codes, always inside one tenant.
 
 Three searches, because each is blind where another sees. Embeddings find "how long may a box stay" in a text about
@@ -45,9 +46,7 @@ class Scope:
 
     def condition(self, table: str) -> sql.Composed:
         tenant = sql.SQL("{} = %(tenant)s").format(sql.Identifier(table, "tenant"))
-        if self.collection is None:
-            return tenant
-        return sql.SQL("{} AND {} = %(collection)s").format(tenant, sql.Identifier(table, "collection"))
+        return tenant
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -84,7 +83,7 @@ def _by_meaning(connection: Connection[Any], scope: Scope, space: Space, vector:
         # Literals, not parameters: the partial index of the space is only considered when the planner sees them.
         space=sql.Literal(space.space_id),
         dimensions=sql.Literal(space.dimensions),
-        scope=sql.SQL("TRUE"),
+        scope=scope.condition("embeddings"),
     )
     return _ids(connection, statement, {**scope.parameters, "vector": vector, "depth": _DEPTH})
 
@@ -101,16 +100,17 @@ def _by_words(connection: Connection[Any], scope: Scope, question: str) -> list[
         ), hits AS (
             SELECT chunk_id, word, ts_rank(search, word, 1) AS frequency
             FROM words JOIN chunks ON search @@ word
+            WHERE {scope}
         ), weights AS (
             SELECT word, ln(1 + total::float / count(*)) AS weight
-            FROM hits, (SELECT count(*) AS total FROM chunks) AS corpus
+            FROM hits, (SELECT count(*) AS total FROM chunks WHERE {scope}) AS corpus
             GROUP BY word, total
         )
         SELECT chunk_id FROM hits JOIN weights USING (word)
         GROUP BY chunk_id ORDER BY sum(weight * frequency) DESC, chunk_id LIMIT %(depth)s
         """
-    )
-    return _ids(connection, statement.format(), {"question": question, "depth": _DEPTH})
+    ).format(scope=scope.condition("chunks"))
+    return _ids(connection, statement, {**scope.parameters, "question": question, "depth": _DEPTH})
 
 
 def _by_codes(connection: Connection[Any], scope: Scope, question: str) -> list[int]:
@@ -121,13 +121,13 @@ def _by_codes(connection: Connection[Any], scope: Scope, question: str) -> list[
         """
         WITH hits AS (
             SELECT chunk_id, code FROM chunks, unnest(identifiers) AS code
-            WHERE identifiers && %(codes)s AND code = ANY(%(codes)s)
+            WHERE {scope} AND identifiers && %(codes)s AND code = ANY(%(codes)s)
         )
         SELECT chunk_id FROM hits JOIN (SELECT code, count(*) AS chunks FROM hits GROUP BY code) AS spread USING (code)
         GROUP BY chunk_id ORDER BY sum(1.0 / spread.chunks) DESC, chunk_id LIMIT %(depth)s
         """
-    )
-    return _ids(connection, statement.format(), {"codes": codes, "depth": _DEPTH})
+    ).format(scope=scope.condition("chunks"))
+    return _ids(connection, statement, {**scope.parameters, "codes": codes, "depth": _DEPTH})
 
 
 def _fuse(*rankings: tuple[float, Sequence[int]]) -> list[int]:
@@ -141,16 +141,12 @@ def _fuse(*rankings: tuple[float, Sequence[int]]) -> list[int]:
 def _load(connection: Connection[Any], scope: Scope, ranking: Sequence[int]) -> list[Passage]:
     # The scope again, although the ids come from searches that had it: the last statement before text leaves the
     # database is the one that must not be wrong.
-    rows = connection.execute(
-        "SELECT tenant, collection, document_id, header, body FROM chunks WHERE chunk_id = ANY(%(ids)s) "
-        "ORDER BY array_position(%(ids)s, chunk_id)",
-        {"ids": list(ranking)},
-    )
-    return [
-        Passage(*row)
-        for tenant, collection, *row in rows
-        if tenant == scope.tenant and scope.collection in (None, collection)
-    ]
+    statement = sql.SQL(
+        "SELECT collection, document_id, header, body FROM chunks WHERE {scope} AND chunk_id = ANY(%(ids)s) "
+        "ORDER BY array_position(%(ids)s, chunk_id)"
+    ).format(scope=scope.condition("chunks"))
+    rows = connection.execute(statement, {**scope.parameters, "ids": list(ranking)})
+    return [Passage(*row) for collection, *row in rows if scope.collection in (None, collection)]
 
 
 def _repeats_last(passages: Iterable[Passage]) -> list[Passage]:

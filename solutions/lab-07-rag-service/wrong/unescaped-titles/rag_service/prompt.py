@@ -87,5 +87,5 @@ def _element(passage_id: str, passage: Passage) -> str:
 
     Ids are ours, counted per request. An id made from the document's name would let a document choose it.
     """
-    title = " ".join(passage.header.split())
+    title = passage.header.split(" > ")[0]
     return f'<passage id="{passage_id}" title="{title}">{escape(passage.text, quote=False)}</passage>'

@@ -1,5 +1,5 @@
-# Wrong: when a passage does not fit, goes on and takes later, shorter ones. More passages fit; but the model now sees
-# less relevant ones in place of the one that was left out, and nobody knows.
+# Wrong: drops passages from the start of the list until the rest fits the token budget. A chat history is trimmed
+# from its start, and the code for that was at hand; here the start is what answers the question.
 """Builds the prompt: a prefix that never changes, passages that cannot leave their element, a budget that is kept."""
 
 from __future__ import annotations
@@ -67,10 +67,11 @@ def build(question: str, ranked: Sequence[Passage], *, max_tokens: int) -> Promp
     elements: list[str] = []
     for number, passage in enumerate(ranked, start=1):
         element = _element(str(number), passage)
-        if tokens(SYSTEM, _message([*elements, element], question)) > max_tokens:
-            continue
         elements.append(element)
         sent[str(number)] = passage
+    while elements and tokens(SYSTEM, _message(elements, question)) > max_tokens:
+        del elements[0]
+        del sent[next(iter(sent))]
     return Prompt(_message(elements, question), sent)
 
 

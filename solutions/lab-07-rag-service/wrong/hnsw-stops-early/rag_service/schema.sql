@@ -1,5 +1,5 @@
--- Wrong: the primary key of a document is its id alone, without the tenant. Ids look unique until a second company
--- brings its own "tariff-2026"; then one tenant replaces, or deletes, the document of another.
+-- Wrong: no index on tenant and collection, so that the planner of a big table has only HNSW to offer.
+
 -- Everything the service knows. Safe to run at every start.
 
 -- An embedding space is a model and its dimensions. Distances between vectors of two spaces are noise, so every vector
@@ -18,7 +18,7 @@ CREATE TABLE IF NOT EXISTS documents (
     document_id  text NOT NULL,
     content_hash text NOT NULL,
     chunk_count  int  NOT NULL,
-    PRIMARY KEY (document_id)
+    PRIMARY KEY (tenant, document_id)
 );
 
 -- `header` (title and headings) says what the chunk is about. It is embedded and indexed together with the text, but it
@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS chunks (
     body        text NOT NULL,
     identifiers text[] NOT NULL,
     search      tsvector GENERATED ALWAYS AS (to_tsvector('english', header || E'\n' || body)) STORED,
-    FOREIGN KEY (document_id) REFERENCES documents ON DELETE CASCADE
+    FOREIGN KEY (tenant, document_id) REFERENCES documents ON DELETE CASCADE
 );
 CREATE INDEX IF NOT EXISTS chunks_by_document ON chunks (tenant, document_id);
 CREATE INDEX IF NOT EXISTS chunks_by_collection ON chunks (tenant, collection);
@@ -47,7 +47,6 @@ CREATE TABLE IF NOT EXISTS embeddings (
     tenant     text   NOT NULL,
     collection text   NOT NULL,
     embedding  vector NOT NULL,
-    PRIMARY KEY (space_id, chunk_id)
+    PRIMARY KEY (chunk_id, space_id)
 );
 CREATE INDEX IF NOT EXISTS embeddings_by_chunk ON embeddings (chunk_id);
-CREATE INDEX IF NOT EXISTS embeddings_by_tenant ON embeddings (space_id, tenant, collection);

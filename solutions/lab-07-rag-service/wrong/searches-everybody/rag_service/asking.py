@@ -1,5 +1,5 @@
-# Wrong: searches all tenants and tells the model, in the prompt, to use only the asker's passages. The model is told
-# whose documents it may use and usually obeys; but the other tenant's text has already left the house.
+# Wrong: searches the chunks of all tenants for each question. The filter was to come "when we have a second
+# customer"; a forgotten WHERE fails no test that has only one.
 """One question from start to finish: embed, find, prompt, answer."""
 
 from __future__ import annotations
