@@ -61,9 +61,8 @@ def main() -> int:
         print(f"  answer: {body['answer']}")
         for citation in body["citations"]:
             print(f"  [{citation['passage_id']}] {citation['document_id']}: {citation['quote']}")
-        print(
-            f"  {len(sources)} sources; {'as it should be' if holds else 'NOT as it should be: ' + str(question['gold'])}"
-        )
+        verdict = "as it should be" if holds else f"NOT as it should be: {question['gold']}"
+        print(f"  {len(sources)} sources; {verdict}")
     print(f"\n{found} of {len(questions)}")
     return 0 if found == len(questions) else 1
 

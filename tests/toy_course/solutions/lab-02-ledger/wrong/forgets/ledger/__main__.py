@@ -35,7 +35,7 @@ class Handler(BaseHTTPRequestHandler):
         self.answer({"status": "ok"})
 
     def do_POST(self):
-        sent = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or b"{}")
+        self.rfile.read(int(self.headers["Content-Length"]))
         if self.path == "/entries":
             pass
             self.answer({})
