@@ -12,12 +12,17 @@ from grader.checks.lab_07.passages import Passage, encoded_length, read_prompt
 from grader.checks.lab_07.reader import (
     NOT_FORCED,
     UNASKED,
+    Order,
     Reader,
     Seen,
     altered,
     bad_citations,
     find_gold,
     forces_answer,
+    from_the_first_passage,
+    saying_null,
+    well,
+    without_citations,
 )
 
 ASK = "What does it cost?"
@@ -164,3 +169,12 @@ def test_paragraph_search_finds_some_and_not_all() -> None:
 def test_paragraph_search_keeps_to_its_budget() -> None:
     search = topics.ParagraphSearch()
     assert not any(search.found(question, passages=8, characters=20) for question in topics.questions()[:20])
+
+
+@pytest.mark.parametrize("order", [from_the_first_passage, saying_null, without_citations, well])
+def test_an_order_is_carried_out_for_a_prompt_without_passages_too(order: Order) -> None:
+    made = reader()
+    made.order(ASK, order)
+    assert isinstance(made(request(f"<passages>none</passages> {ASK}")), ToolCall)
+    empty = Seen(read_prompt(request(ASK)), ASK, None, "")
+    assert bad_citations(empty, "Words of another document.")

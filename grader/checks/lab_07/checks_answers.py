@@ -134,7 +134,7 @@ def passes_on_what_the_model_says(service: Service, drafts: Drafts, rng: random.
     ask = f"What does the note about door {code} say?"
     service.reader.teach(ask, sentence)
     said = f'"{sentence}" <b>&amp;</b> \\n 🚚'
-    service.reader.order(ask, lambda seen: answer(said, cite(seen.passages[0].id, sentence)))
+    service.reader.order(ask, lambda seen: answer(said, cite(seen.first.id, sentence)))
     body = service.ask(tenant, ask).body
     expect_equal(body["answer"], said, "the answer")
     expect_equal(

@@ -38,6 +38,11 @@ class Seen:
     def passages(self) -> tuple[Passage, ...]:
         return self.prompt.passages
 
+    @property
+    def first(self) -> Passage:
+        """The first passage; an empty one where a prompt holds none that can be read."""
+        return self.passages[0] if self.passages else Passage("none", "", {})
+
 
 Order = Callable[[Seen], Step]
 
@@ -140,13 +145,13 @@ def well(seen: Seen) -> Step:
 
 def from_the_first_passage(seen: Seen) -> Step:
     """Answers from whatever passage stands first; for checks that only need some answer."""
-    first = seen.passages[0]
+    first = seen.first
     return answer("As the first passage says.", cite(first.id, first.text[:40]))
 
 
 def saying_null(seen: Seen) -> Step:
     """Says that the passages do not hold the answer, with a citation that would hold."""
-    first = seen.passages[0]
+    first = seen.first
     return answer(None, cite(first.id, first.text[:40]))
 
 
@@ -165,8 +170,8 @@ def altered(quote: str) -> str:
 
 def bad_citations(seen: Seen, elsewhere: str) -> list[dict[str, str]]:
     """Citations of which none holds: an id never sent, a digit, the case or a space changed, other words, no words."""
-    first = seen.found or seen.passages[0]
-    quote = seen.quote or first.text[:60]
+    first = seen.found or seen.first
+    quote = seen.quote or first.text[:60] or "Nothing at all."
     others = [passage for passage in seen.passages if passage.id != first.id and quote not in passage.text]
     return [
         cite("passage-that-was-never-sent", quote),
