@@ -74,6 +74,12 @@ class LabResult:
     grader_version: str = field(default=__version__)
 
     @property
+    def again(self) -> str:
+        """The command that grades the same files with the same inputs."""
+        what = {"reference": " --reference", f"work/{self.folder}": ""}.get(self.label, f" --path {self.label}")
+        return f"grader check {self.lab}{what} --seed {self.seed}"
+
+    @property
     def exit_code(self) -> int:
         """0 all passed, 1 not yet, 3 something could not be graded and nothing that was graded failed."""
         verdicts = {result.verdict for result in self.checks}

@@ -85,6 +85,13 @@ def test_the_terminal_report_is_readable_when_narrow() -> None:
     assert "Look at the" in _terminal(width=40)
 
 
+def test_the_command_for_the_same_again_names_what_was_graded() -> None:
+    result = sample_result()
+    assert result.again == "grader check lab-01 --seed 7"
+    assert replace(result, label="reference").again == "grader check lab-01 --reference --seed 7"
+    assert replace(result, label="there").again == "grader check lab-01 --path there --seed 7"
+
+
 def test_a_run_in_which_nothing_failed_but_something_could_not_be_graded_is_exit_3() -> None:
     graded = {Verdict.PASSED, Verdict.BLOCKED, Verdict.GRADER_ERROR}
     result = sample_result()

@@ -30,5 +30,5 @@ def next_step(lab: Lab, result: LabResult) -> str:
         f"Next: {failed.check.title}\n"
         f"  task `{task}` in labs/{lab.folder}/README.md · hints: labs/{lab.folder}/hints.md#{task}\n"
         f"  what you sent: grader wire {lab.name} --check {failed.check.name}\n"
-        f"  this check alone, same inputs: grader check {lab.name} --only {failed.check.name} --seed {result.seed}"
+        f"  this check alone, same inputs: {result.again} --only {failed.check.name}"
     )

@@ -131,7 +131,7 @@ class TerminalReport:
         return f"{points} · {passed} of {len(result.checks)} checks passed · {result.seconds:.0f} s"
 
     def _small_print(self, result: LabResult) -> list[str]:
-        lines = [f"same inputs again: grader check {result.lab} --seed {result.seed}"]
+        lines = [f"same inputs again: {result.again}"]
         if any(item.verdict is Verdict.GRADER_ERROR for item in result.checks):
             lines.append("What could not be graded (!) is not held against you: docs/errors.md")
         if result.kept:
