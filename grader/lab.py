@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import difflib
 import re
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
 
 from grader.errors import GraderFault, LearnerError, UsageError
+from grader.strict_toml import Table, load
 
 FORMAT = 1
 SPEAKS = ("http", "mcp-stdio", "mcp-http", "cli", "pytest")
 WIRES = ("anthropic", "openai")
 DIFFICULTIES = ("easy", "medium", "hard")
-_KINDS: dict[type, str] = {
-    str: "a string",
-    int: "a whole number",
-    list: "a list",
-    dict: "a table",
-    bool: "true or false",
-}
-_T = TypeVar("_T")
 _FOLDER = re.compile(r"lab-(\d{2})-[a-z0-9-]+")
 
 
@@ -202,7 +193,7 @@ def read_lab(root: Path, folder: str) -> Lab:
         GraderFault: unreadable, an unknown or missing key, a wrong type or value, or a newer format.
     """
     path = root / "labs" / folder / "lab.toml"
-    table = _Table(_load(path), str(path.relative_to(root)), "")
+    table = Table(load(path), str(path.relative_to(root)), "")
     form = table.take("format", int)
     if form != FORMAT:
         advice = "update the grader" if form > FORMAT else "see docs/writing-a-lab.md for what changed"
@@ -244,7 +235,7 @@ def read_override(lab: Lab, folder: Path) -> tuple[str, ...] | None:
     if not path.is_file() or path.is_symlink():
         return None
     try:
-        table = _Table(_load(path), path.name, "")
+        table = Table(load(path), path.name, "")
         entry = table.strings("entry", required=True)
         table.done()
     except GraderFault as fault:
@@ -260,81 +251,19 @@ def read_override(lab: Lab, folder: Path) -> tuple[str, ...] | None:
     return entry
 
 
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise GraderFault(
-            f"cannot read {str(path)!r}: {error}",
-            mend="`git checkout -- labs` restores the course's own files.",
-            slug="lab-invalid",
-        ) from error
-
-
-class _Table:
-    """A TOML table whose keys are taken one by one; what is left over is an error."""
-
-    def __init__(self, data: dict[str, Any], where: str, path: str) -> None:
-        self.data = dict(data)
-        self.where = where
-        self.path = path
-
-    def fault(self, what: str) -> GraderFault:
-        return GraderFault(
-            f"{self.where}: {what}", mend="docs/writing-a-lab.md lists every field and its type.", slug="lab-invalid"
-        )
-
-    def take(self, key: str, kind: type[_T]) -> _T:
-        if key not in self.data:
-            raise self.fault(f"`{self.path}{key}` is missing")
-        value = self.data.pop(key)
-        if type(value) is not kind:
-            raise self.fault(f"`{self.path}{key}` must be {_KINDS[kind]}, not {value!r}")
-        return value
-
-    def choice(self, key: str, allowed: tuple[str, ...]) -> str:
-        value = self.take(key, str)
-        if value not in allowed:
-            raise self.fault(f"`{self.path}{key}` must be one of {', '.join(allowed)}, not {value!r}")
-        return value
-
-    def strings(self, key: str, *, required: bool = False) -> tuple[str, ...]:
-        if key not in self.data and not required:
-            return ()
-        value = self.take(key, list)
-        if not all(isinstance(item, str) for item in value):
-            raise self.fault(f"`{self.path}{key}` must be a list of strings, not {value!r}")
-        return tuple(value)
-
-    def table(self, key: str, *, required: bool = True) -> _Table:
-        value = self.take(key, dict) if required or key in self.data else {}
-        return _Table(value, self.where, f"{self.path}{key}.")
-
-    def tables(self, key: str) -> list[_Table]:
-        value = self.take(key, list)
-        if not value or not all(isinstance(item, dict) for item in value):
-            raise self.fault(f"`{self.path}{key}` must be one or more [[{key}]] tables")
-        return [_Table(item, self.where, f"{key}[{index}].") for index, item in enumerate(value)]
-
-    def done(self) -> None:
-        if self.data:
-            names = ", ".join(f"`{self.path}{key}`" for key in sorted(self.data))
-            raise self.fault(f"unknown key {names}")
-
-
-def _skill(table: _Table) -> Skill:
+def _skill(table: Table) -> Skill:
     skill = Skill(table.take("skill", str), table.choice("priority", ("P0", "P1", "P2", "P3")))
     table.done()
     return skill
 
 
-def _task(table: _Table) -> Task:
+def _task(table: Table) -> Task:
     task = Task(table.take("id", str), table.take("title", str), table.take("points", int))
     table.done()
     return task
 
 
-def _program(table: _Table) -> ProgramSpec:
+def _program(table: Table) -> ProgramSpec:
     environment = table.table("environment", required=False)
     program = ProgramSpec(
         entry=table.strings("entry", required=True),
@@ -351,7 +280,7 @@ def _program(table: _Table) -> ProgramSpec:
     return program
 
 
-def _services(table: _Table) -> Services:
+def _services(table: Table) -> Services:
     wires = table.strings("model")
     if unknown := set(wires) - set(WIRES):
         raise table.fault(f"`services.model` knows {', '.join(WIRES)}, not {', '.join(sorted(unknown))}")
@@ -365,7 +294,7 @@ def _services(table: _Table) -> Services:
     return services
 
 
-def _limits(table: _Table) -> Limits:
+def _limits(table: Table) -> Limits:
     limits = Limits(*(table.take(key, int) for key in ("seconds", "seconds_per_check", "memory_mb", "output_kb")))
     if min(limits.seconds, limits.seconds_per_check, limits.memory_mb, limits.output_kb) < 1:
         raise table.fault("every value in [limits] must be at least 1")
@@ -373,7 +302,7 @@ def _limits(table: _Table) -> Limits:
     return limits
 
 
-def _tasks_add_up(lab: Lab, table: _Table) -> None:
+def _tasks_add_up(lab: Lab, table: Table) -> None:
     ids = [task.id for task in lab.tasks]
     if len(set(ids)) != len(ids):
         raise table.fault("two [[tasks]] have the same id")

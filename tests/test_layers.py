@@ -22,6 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("grader.checking",),
     ("grader.submission", "grader.sandbox", "grader.services", "grader.model"),
     ("grader.lab",),
+    ("grader.strict_toml",),
     ("grader.verdict", "grader.errors", "grader"),
 )
 # What must not be imported even from above: each kind of service stands alone and knows no lab.
