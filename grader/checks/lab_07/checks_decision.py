@@ -51,7 +51,7 @@ def compares_costs(stage: Stage, rng: random.Random) -> None:
                     f"{field} is not right to a cent for {case}",
                     expected=f"{expected:.4f}",
                     observed=observed,
-                    hint="The first question of a day writes the cache; the others read it, where it lives that long.",
+                    hint="The first question writes the cache; others read it if it lives as long (exactly counts).",
                 )
         cheaper = "rag" if whole is None or rag <= whole else "whole_corpus"
         expect_equal(body.get("cheaper"), cheaper, f"`cheaper` for {case}", hint="A tie is `rag`.")

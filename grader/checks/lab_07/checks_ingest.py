@@ -168,7 +168,8 @@ def leaves_nothing_of_the_old_version(stage: Stage, service: Service, drafts: Dr
         tables_holding(stage, old.mark, tenant),
         [],
         "the tables that still hold the old text",
-        hint="A shorter version has fewer chunks: delete all of the old ones, do not overwrite by number.",
+        hint="A shorter version has fewer chunks: delete all of the old ones, do not overwrite by number. Nor may a "
+        "history or a cache keep them.",
     )
     ask = f"What is the fee by rule {old.sections[9]} for {subject}?"
     service.reader.teach(ask)
@@ -223,6 +224,7 @@ def refuses_what_breaks_a_limit(service: Service, drafts: Drafts, rng: random.Ra
         ("null-text", good | {"text": None}),
         ("list-text", good | {"text": ["A text."]}),
         ("long-collection", good | {"collection": "c" * 81}),
+        ("nul-in-text", good | {"text": "A text with \0 in it."}),
         ("body-is-a-list", [good]),
     ]
     questions: list[Any] = [
@@ -230,6 +232,7 @@ def refuses_what_breaks_a_limit(service: Service, drafts: Drafts, rng: random.Ra
         {"question": ""},
         {"question": "q" * 2001},
         {"question": None},
+        {"question": "Where\0?"},
         ["q"],
         *({"question": "Where?", "k": k} for k in (0, 21, -1, "many", 2.5)),
         *({"question": "Where?", "max_prompt_tokens": budget} for budget in (599, 8001, "all")),
