@@ -15,9 +15,9 @@ from .passages import Prompt
 from .service import Asked, InBackground, Service, embedding_of, fresh_tenant
 
 ALL = {"k": 20, "max_prompt_tokens": 8000}
-FLIPS = 16
+FLIPS = 24
 ASKERS = 3
-ROUNDS = 4
+ROUNDS = 8
 ARRIVAL_SECONDS = 5.0
 
 
