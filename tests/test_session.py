@@ -193,3 +193,21 @@ def test_the_grader_leaves_no_folder_in_tmp(
     monkeypatch.setattr("tempfile.tempdir", str(place))
     grade(programs.RIGHT)
     assert list(place.iterdir()) == []
+
+
+def test_a_hang_costs_one_deadline_and_the_next_check_gets_a_new_program(course: Path, grade: GradeProgram) -> None:
+    checks = course / "grader" / "checks" / "lab_01" / "checks_echo.py"
+    text = checks.read_text("utf-8")
+    for before, after in (
+        (', after=("echoes_text",)', ""),
+        ("fresh_stage: FreshStage", "stage: Stage"),
+        ('    stage = fresh_stage({"GREETING": greeting})\n', '    greeting = "hello"\n'),
+    ):
+        assert before in text
+        text = text.replace(before, after)
+    checks.write_text(text, "utf-8")
+    # One request at a time: whoever asks a program that hangs waits behind it.
+    hanging = programs.HANGS_IN_THE_REQUEST.replace("ThreadingHTTPServer((", "HTTPServer((")
+    first, second = _by_name(grade(hanging.replace("import BaseHTTP", "import HTTPServer, BaseHTTP"))).values()
+    assert first.verdict is Verdict.TIMED_OUT
+    assert second.verdict is Verdict.PASSED, _said(second)

@@ -49,7 +49,7 @@ def check(*, task: str, after: Sequence[str] = (), seconds: float | None = None)
     """Make a function a check: its docstring is the line the learner reads, its name what `--only` takes."""
 
     def mark(function: _Function) -> _Function:
-        function.__check__ = CheckMark(task, tuple(after), seconds)  # type: ignore[attr-defined]
+        function.__check__ = CheckMark(task, tuple(after), seconds)  # type: ignore[attr-defined]  # read by the plugin
         function.__test__ = True  # type: ignore[attr-defined]  # pytest collects it, whatever its name
         return function
 

@@ -41,6 +41,7 @@ class CheckingSession:
         self.began = time.monotonic()
         self.fault: GraderError | None = None
         self._error: BaseException | None = None
+        self._began: tuple[int, ...] = ()
 
     # --- plan -------------------------------------------------------------------------------------------------------
 
@@ -103,6 +104,8 @@ class CheckingSession:
         self.channel.started(planned.name)
         self._error = None
         token = notes.set([])
+        # Before the fixtures: those are where a check takes the shared program and where it starts others.
+        self._began = self.theatre.begin()
         reports = runtestprotocol(item, log=False, nextitem=nextitem)
         # The check itself: starting a program is no part of it, unless that is where it ended.
         seconds = next((report.duration for report in reports if report.when == "call"), reports[0].duration)
@@ -161,14 +164,13 @@ class CheckingSession:
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:
         """Bound the check itself, then ask the double whether the script was played to its end."""
         mark: CheckMark = item.obj.__check__  # type: ignore[attr-defined]
-        began = self.theatre.begin()
         try:
             with _deadline(mark.seconds or self.spec.seconds_per_check):
                 result = yield
                 self.theatre.expect_script_played()
                 return result
         finally:
-            self.channel.exchanges(item.name, self.theatre.exchanges(began))
+            self.channel.exchanges(item.name, self.theatre.exchanges(self._began))
 
     # --- fixtures ---------------------------------------------------------------------------------------------------
 
