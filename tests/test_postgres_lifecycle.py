@@ -21,7 +21,7 @@ import pytest
 from grader.errors import EnvironmentFault
 from grader.services.postgres import cluster, down, engine, lease, postmaster, processes, status
 from grader.services.postgres.home import Home, choose_parent
-from grader.services.postgres.locks import held
+from grader.services.postgres.locks import held, locked
 
 REPOSITORY = Path(__file__).parent.parent
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user")
@@ -200,19 +200,41 @@ def test_eight_graders_at_once_share_one_server(fresh_home: Home) -> None:
     assert fresh_home.state()
 
 
-def test_a_server_started_for_a_killed_grader_serves_the_next(home: Home) -> None:
-    """The grader was killed while it waited: its supervisor comes up all the same."""
+def supervisor_without_a_grader(**how: Any) -> subprocess.Popen[bytes]:
+    """What is left of a grader that was killed while it waited for its server."""
     argv = [sys.executable, "-m", "grader.services.postgres.supervisor"]
-    orphans = [subprocess.Popen(argv, cwd=REPOSITORY, stdout=subprocess.DEVNULL) for _ in range(2)]
+    return subprocess.Popen(argv, cwd=REPOSITORY, stdout=subprocess.PIPE, **how)
+
+
+def reported(orphan: subprocess.Popen[bytes]) -> dict[str, Any]:
+    """The server that it started or found; it has decided which when this returns."""
+    with orphan:
+        assert orphan.stdout is not None
+        return dict(json.loads(orphan.stdout.readline()))
+
+
+def test_a_server_started_for_a_killed_grader_serves_the_next(home: Home) -> None:
+    orphans = [supervisor_without_a_grader() for _ in range(2)]
     with lease("next") as server:
         assert server.create().rows("SELECT 1 AS one") == [{"one": 1}]
-        supervisors = _supervisors(home)
-    assert [orphan.wait() for orphan in orphans] == [0, 0]
-    assert supervisors == [home.state()["supervisor"]]
+        assert held(home.supervisor_lock)
+        serving = home.state()["supervisor"]
+    assert [reported(orphan)["supervisor"] for orphan in orphans] == [serving, serving]
+    assert home.state()["supervisor"] == serving
 
 
-def _supervisors(home: Home) -> list[int]:
-    return [home.state()["supervisor"]] if held(home.supervisor_lock) else []
+def test_a_supervisor_behind_another_ends_with_its_grader(home: Home) -> None:
+    """It would start a server for nobody when the first one is asked to stop."""
+    lives, its_end = os.pipe()
+    with locked(home.supervisor_lock):
+        second = supervisor_without_a_grader(pass_fds=[its_end])
+        os.close(its_end)
+        assert second.stdout is not None
+        second.stdout.close()
+        assert second.wait() == 0  # it left for the background
+        assert os.read(lives, 1) == b""  # and ended there
+    os.close(lives)
+    assert home.state() == {}
 
 
 @WITH_PROC

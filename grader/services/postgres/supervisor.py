@@ -53,6 +53,8 @@ def main() -> int:
 def supervise_or_report(home: Home) -> int:
     """Be the one supervisor, or report the server of another, started for a grader that was killed meanwhile.
 
+    Behind another one it ends when its own grader is gone too.
+
     Raises:
         EnvironmentFault: another supervisor neither ends nor gets its server up.
     """
@@ -64,6 +66,8 @@ def supervise_or_report(home: Home) -> int:
         except LockTakenError:
             if state := home.state():
                 report(state)
+                return 0
+            if nobody_waits():  # our server would come up behind the back of whoever stops that one
                 return 0
             if time.monotonic() > deadline:
                 raise
@@ -79,6 +83,13 @@ def report(line: dict[str, Any]) -> None:
         os.write(1, json.dumps(line).encode() + b"\n")
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)
+
+
+def nobody_waits() -> bool:
+    """Whether the process that started us, the reader of our output, is gone."""
+    reader = select.poll()
+    reader.register(1, 0)  # errors are reported unasked
+    return bool(reader.poll(0))
 
 
 def supervise(home: Home) -> int:
