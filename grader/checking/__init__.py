@@ -5,6 +5,7 @@ from grader.checking.program import Program, ProgramCrashed, ProgramTimeout, Res
 from grader.checking.stage import FreshStage, Stage
 from grader.model import (
     Block,
+    Conversation,
     Cut,
     Disconnect,
     Exchange,
@@ -25,6 +26,7 @@ from grader.model import (
 
 __all__ = [
     "Block",
+    "Conversation",
     "Cut",
     "Disconnect",
     "Exchange",

@@ -231,13 +231,13 @@ class Theatre:
             if unmatched := double.unmatched:
                 raise Mismatch(
                     "the program made a model call that nothing in this scenario calls for",
-                    observed=f"{len(unmatched)} unexpected, the first: {unmatched[0].text[-300:]!r}",
+                    observed=f"{len(unmatched)} unexpected; of the first, {unmatched[0].sentence}",
                     hint="Is it retrying, or calling the model where the brief says it is not called?",
                 )
             if leftover := double.leftover:
                 raise Mismatch(
                     "the program made fewer model calls than this scenario needs",
-                    observed=f"{len(leftover)} scripted replies were never asked for",
+                    observed=f"{len(leftover)} fewer; {leftover[0].sentence}",
                     hint="Is the answer made up without the model, or is a call missing?",
                 )
 

@@ -1,5 +1,6 @@
 """The model double: plays a language model on real wires, follows a script, and remembers what it was sent."""
 
+from grader.model.conversations import Conversation, Leftover, Unmatched
 from grader.model.embeddings import Embedder, WordLlamaEmbedder
 from grader.model.journal import Block, Exchange, Journal, Message, Request, Tool, from_json, to_json
 from grader.model.playbook import Held
@@ -26,6 +27,7 @@ from grader.model.server import ModelDouble
 __all__ = [
     "AsUsual",
     "Block",
+    "Conversation",
     "Cut",
     "Disconnect",
     "Embedder",
@@ -36,6 +38,7 @@ __all__ = [
     "Held",
     "Hold",
     "Journal",
+    "Leftover",
     "Message",
     "ModelDouble",
     "Refuse",
@@ -47,6 +50,7 @@ __all__ = [
     "Tool",
     "ToolCall",
     "Turn",
+    "Unmatched",
     "When",
     "WordLlamaEmbedder",
     "from_json",

@@ -45,6 +45,7 @@ class Record:
     error: str | None = None
     answer: Answer = Answer()  # noqa: RUF009  frozen and without mutable parts
     closed_early: bool = False
+    conversation: str = ""
 
     def write_down(self) -> None:
         exchange = Exchange(
@@ -59,6 +60,7 @@ class Record:
             seconds=time.monotonic() - self.request.at,
             closed_early=self.closed_early,
             error=self.error,
+            conversation=self.conversation,
         )
         self.journal.ended(exchange)
 
@@ -122,6 +124,7 @@ class Desk:
 
     def _hung_up(self, record: Record) -> None:
         record.closed_early = not self.stopping
+        self._playbook.hung_up(record.request)
         record.error = record.error or ("the program hung up" if record.closed_early else "the double was stopped")
         record.write_down()
 
@@ -142,6 +145,7 @@ class Desk:
         assert wire is not None  # _judge raised
         request = record.request
         step = self._playbook.choose(request, scripted=isinstance(wire, ChatWire))
+        record.conversation = self._playbook.name_of(request)
         gates = self._playbook.held_by(request)  # after the step was taken: who sees `arrived` knows that it was
         if step is None:
             record.step = "unmatched"
@@ -150,6 +154,9 @@ class Desk:
         record.step = step_name(step).replace("AsUsual", "computed")
         manner = manner_of(step)
         prepared = await self._prepare(wire, manner.step, request)
+        if prepared is not None:
+            ids = (prepared.reply_id, *(call.id or "" for call in prepared.tool_calls))
+            self._playbook.gave(request, ids, prepared.reply_text)
         await wait_for((*gates, *manner.waits))
         return await self._deliver(http, wire, manner, prepared, record)
 

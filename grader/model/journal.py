@@ -55,7 +55,14 @@ class Tool:
 
 @dataclass(frozen=True)
 class Request:
-    """One request as it came in, valid or not; `number` counts arrivals, `at` is monotonic seconds."""
+    """One request as it came in, valid or not.
+
+    Attributes:
+        number: counts arrivals.
+        at: monotonic seconds of its arrival.
+        prefix: JSON of system prompt and tools, as sent: what a provider can cache of equal prefixes.
+        continues: id of the earlier reply that it goes on from (`previous_response_id`, a message thread), or "".
+    """
 
     number: int
     wire: WireName
@@ -73,6 +80,7 @@ class Request:
     body: Mapping[str, Any] = field(default_factory=dict)
     at: float = 0.0
     prefix: str = ""
+    continues: str = ""
 
     @property
     def text(self) -> str:
@@ -89,7 +97,12 @@ class Request:
 
 @dataclass(frozen=True)
 class Exchange:
-    """One request and how it ended; `error` says why no reply of the model's came, or None."""
+    """One request and how it ended.
+
+    Attributes:
+        error: why no reply of the model's came, or None.
+        conversation: name of the scripted conversation whose turn it is, or "".
+    """
 
     request: Request
     status: int
@@ -102,6 +115,7 @@ class Exchange:
     seconds: float = 0.0
     closed_early: bool = False
     error: str | None = None
+    conversation: str = ""
 
 
 class Journal:
@@ -109,6 +123,7 @@ class Journal:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._written = threading.Condition(self._lock)
         self._requests: list[Request] = []
         self._exchanges: dict[int, Exchange] = {}
 
@@ -139,6 +154,12 @@ class Journal:
     def ended(self, exchange: Exchange) -> None:
         with self._lock:
             self._exchanges[exchange.request.number] = exchange
+            self._written.notify_all()
+
+    def await_ended(self, number: int, seconds: float) -> bool:
+        """Waits until the exchange of that number has ended, at most so long; whether it has."""
+        with self._written:
+            return self._written.wait_for(lambda: number in self._exchanges, seconds)
 
 
 def to_json(exchanges: tuple[Exchange, ...]) -> str:

@@ -1,13 +1,14 @@
-"""Decides what the model does with a request: faults first, then the script, then the responder."""
+"""Decides what the model does with a request: faults first, then its conversation, the script and the responder."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from grader.model.conversations import Conversation, Leftover, Unmatched, conversation_of, opening_name
 from grader.model.journal import Request
 from grader.model.script import AsUsual, Cut, Hold, Responder, Slow, Step, When
 
@@ -41,12 +42,20 @@ class Playbook:
         self._queue: deque[tuple[Step, When | None]] = deque()
         self._faults: list[_Fault] = []
         self._holds: list[tuple[When, Held]] = []
+        self._conversations: list[Conversation] = []
+        self._turns: dict[int, Conversation] = {}  # by the number of the request
         self._responder: Responder | None = None
-        self._unmatched: list[Request] = []
+        self._unmatched: list[Unmatched] = []
 
     def script(self, *steps: Step, when: When | None = None) -> None:
         with self._lock:
             self._queue.extend((step, when) for step in steps)
+
+    def conversation(self, opens: str | When, name: str | None = None) -> Conversation:
+        with self._lock:
+            made = Conversation(opens, name or opening_name(opens), self._lock)
+            self._conversations.append(made)
+            return made
 
     def respond(self, responder: Responder | None) -> None:
         with self._lock:
@@ -76,19 +85,22 @@ class Playbook:
                 self._holds = [(other, gate) for other, gate in self._holds if gate is not held]
 
     @property
-    def unmatched(self) -> tuple[Request, ...]:
+    def unmatched(self) -> tuple[Unmatched, ...]:
         with self._lock:
             return tuple(self._unmatched)
 
     @property
-    def leftover(self) -> tuple[Step, ...]:
+    def leftover(self) -> tuple[Leftover, ...]:
         with self._lock:
-            return tuple(step for step, _ in self._queue)
+            queued = [Leftover(step) for step, _ in self._queue]
+            return (*queued, *(left for one in self._conversations for left in one.leftover))
 
     def reset(self) -> None:
-        """Forgets script, responder, faults and unmatched requests, and lets held requests go."""
+        """Forgets script, conversations, responder, faults and unmatched requests, and lets held requests go."""
         with self._lock:
             self._queue.clear()
+            self._conversations.clear()
+            self._turns.clear()
             self._faults.clear()
             self._responder = None
             self._unmatched.clear()
@@ -130,14 +142,39 @@ class Playbook:
                 return fault.step
         return None
 
+    def gave(self, request: Request, ids: Iterable[str], text: str) -> None:
+        """The reply to a request was made, with these ids of its own and of its tool calls."""
+        with self._lock:
+            if conversation := self._turns.get(request.number):
+                conversation.gave(request, ids, text)
+
+    def hung_up(self, request: Request) -> None:
+        """The program closed the connection before the reply was over."""
+        with self._lock:
+            if conversation := self._turns.get(request.number):
+                conversation.gave_up()
+
+    def name_of(self, request: Request) -> str:
+        """The conversation whose turn a request is, or ""."""
+        with self._lock:
+            conversation = self._turns.get(request.number)
+            return conversation.name if conversation else ""
+
     def _usual(self, request: Request) -> Step | None:
-        for index, (step, when) in enumerate(self._queue):
-            if when is None or when(request):
-                del self._queue[index]
+        why = ""
+        if conversation := conversation_of(self._conversations, request):
+            self._turns[request.number] = conversation
+            if step := conversation.take(request):
                 return step
+            why = conversation.why_not()
+        else:
+            for index, (step, when) in enumerate(self._queue):
+                if when is None or when(request):
+                    del self._queue[index]
+                    return step
         if self._responder is not None:
             return self._responder(request)
-        self._unmatched.append(request)
+        self._unmatched.append(Unmatched(request, why) if why else Unmatched(request))
         return None
 
 

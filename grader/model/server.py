@@ -11,9 +11,10 @@ from typing import Self
 from aiohttp import web
 
 from grader.errors import GraderFault
+from grader.model.conversations import Conversation, Leftover, Unmatched
 from grader.model.embeddings import Disguising, Embedder, WordLlamaEmbedder
 from grader.model.exchanges import Desk
-from grader.model.journal import Journal, Request
+from grader.model.journal import Journal
 from grader.model.playbook import Held, Playbook
 from grader.model.script import Responder, Step, When
 
@@ -54,6 +55,14 @@ class ModelDouble:
         """Queues steps; a chat request takes the first whose `when` matches it (None matches any)."""
         self._playbook.script(*steps, when=when)
 
+    def conversation(self, opens: str | When, name: str | None = None) -> Conversation:
+        """Steps for one of many conversations at once: the one whose first user message holds `opens`.
+
+        `opens` may be a callable instead, that is asked about a request; `name` stands in messages and in the journal.
+        A request of a conversation takes no steps from the queue of `script`.
+        """
+        return self._playbook.conversation(opens, name)
+
     def respond(self, responder: Responder | None) -> None:
         """Asks this for a step when no queued one matches; None: such a request is answered 400 and unmatched."""
         self._playbook.respond(responder)
@@ -71,11 +80,11 @@ class ModelDouble:
         return self._embedder.like(words, text)
 
     @property
-    def unmatched(self) -> tuple[Request, ...]:
+    def unmatched(self) -> tuple[Unmatched, ...]:
         return self._playbook.unmatched
 
     @property
-    def leftover(self) -> tuple[Step, ...]:
+    def leftover(self) -> tuple[Leftover, ...]:
         return self._playbook.leftover
 
     @property
@@ -84,7 +93,7 @@ class ModelDouble:
         return self._desk.faults
 
     def reset(self) -> None:
-        """Forgets script, responder, faults, holds, unmatched requests and protocol faults; the journal stays."""
+        """Forgets script, conversations, responder, faults, holds and what was wrong so far; the journal stays."""
         self._playbook.reset()
         self._desk.forget_faults()
 

@@ -52,6 +52,7 @@ class AnthropicMessages(ChatWire):
             max_tokens=max_tokens if is_whole(max_tokens) else None,
             stream=body.get("stream") is True,
             prefix=canonical([body.get("system"), body.get("tools")]),
+            continues=_continued(body.get("thread")),
         )
 
     def validate(self, body: JsonObject, headers: Mapping[str, str], embedder: Embedder) -> None:  # noqa: ARG002
@@ -151,6 +152,11 @@ def _tool_choice(choice: object) -> ToolChoice:
             return ("tool", text_of(choice.get("name")))
         case _:
             return None
+
+
+def _continued(thread: object) -> str:
+    """The id of the message that a message thread goes on from."""
+    return text_of(thread.get("previous_message_id")) if isinstance(thread, dict) else ""
 
 
 def _rendered(turn: Turn, request: Request, stop: Stop, tokens: int) -> JsonObject:

@@ -56,6 +56,7 @@ class Draft:
     inputs: tuple[str, ...] = ()
     dimensions: int | None = None
     prefix: str = ""
+    continues: str = ""  # id of the reply that it goes on from, when the request names one
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,13 @@ class Answer:
     stop: Stop | None = None
     input_tokens: int = 0
     output_tokens: int = 0
+
+    @property
+    def reply_id(self) -> str:
+        """The id that the reply gives itself, on whichever wire; "" where it has none."""
+        first: JsonObject = self.body or next(iter(self.events), {})
+        holder = first.get("message") or first.get("response") or first
+        return text_of(holder.get("id")) if isinstance(holder, dict) else ""
 
 
 class Vendor(ABC):
