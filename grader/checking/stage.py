@@ -115,6 +115,7 @@ class Theatre:
         self._wires = wires
         self._seconds = seconds
         self._postgres_settings = postgres_settings
+        self.starting_database = ""  # SQL that every database of the run holds when its program starts
         self._stack = ExitStack()
         self._server: Server | None = None
         self._server_error: BaseException | None = None
@@ -275,13 +276,13 @@ class Theatre:
     def _create_database(self) -> Database | None:
         if self._leasing is None:
             return None
-        from grader.services.postgres import EMPTY  # noqa: PLC0415 - labs without a database never load psycopg
+        from grader.services.postgres import Template  # noqa: PLC0415 - labs without a database never load psycopg
 
         self._leasing.join()
         if self._server_error:
             raise self._server_error
         assert self._server is not None
-        return self._server.create(EMPTY, self._postgres_settings)
+        return self._server.create(Template(self.starting_database), self._postgres_settings)
 
     def _lease(self, purpose: str) -> None:
         from grader.services.postgres import lease  # noqa: PLC0415 - as above

@@ -174,18 +174,27 @@ class CheckingSession:
 
     # --- fixtures ---------------------------------------------------------------------------------------------------
 
+    @pytest.fixture(scope="session")
+    def starting_database(self) -> str:
+        """SQL for what every database of the run holds when its program starts; a lab's conftest.py may override it."""
+        return ""
+
+    @pytest.fixture(scope="session")
+    def _furnished(self, starting_database: str) -> None:
+        self.theatre.starting_database = starting_database
+
     @pytest.fixture
-    def stage(self) -> Stage:
+    def stage(self, _furnished: None) -> Stage:
         """The run's one warm program with its database and double, shared by all checks that ask for it."""
         return self.theatre.shared()
 
     @pytest.fixture(scope="session")
-    def shared_stage(self) -> Callable[[], Stage]:
+    def shared_stage(self, _furnished: None) -> Callable[[], Stage]:
         """For a lab's session fixtures: the warm stage, asked for each time it is used."""
         return self.theatre.shared
 
     @pytest.fixture
-    def fresh_stage(self) -> Iterator[Callable[..., Stage]]:
+    def fresh_stage(self, _furnished: None) -> Iterator[Callable[..., Stage]]:
         """Makes stages of the check's own: program, database, double."""
         with ExitStack() as stack:
             yield lambda environment=None: stack.enter_context(self.theatre.fresh(environment))

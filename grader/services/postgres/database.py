@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,6 +83,29 @@ class Login:
 
 
 @dataclass(frozen=True)
+class Locked:
+    """Tables that are locked; says who waits for them."""
+
+    _database: Database
+
+    def waited_for(self, sessions: int = 1, *, seconds: float = 5.0) -> bool:
+        """Whether so many sessions of the program wait for a lock at one moment within `seconds`."""
+        return self._until(lambda: self._database.waiting() >= sessions, seconds)
+
+    def given_up(self, *, seconds: float) -> bool:
+        """Whether no session of the program waits any more, within `seconds`."""
+        return self._until(lambda: self._database.waiting() == 0, seconds)
+
+    def _until(self, condition: Callable[[], bool], seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)  # the server announces no waits
+        return True
+
+
+@dataclass(frozen=True)
 class Database:
     """A database of one learner's program.
 
@@ -151,6 +175,62 @@ class Database:
             return faults.database_lost(f"reading {query.strip()!r}", error)
         what = f"The database did not answer {query.strip()!r}: {faults.first_line(error)}."
         return faults.QueryRefusedError(what, sqlstate=error.sqlstate or "")
+
+    def change(self, statement: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> int:
+        """Write with the learner's rights, as another service of the company would; returns how many rows it was.
+
+        Names are found in pg_catalog only, as in `rows`; triggers that the learner made run with the learner's rights.
+
+        Raises:
+            QueryRefusedError: the learner's database does not take it.
+            EnvironmentFault: the server is gone (database-lost).
+        """
+        try:
+            with self._write() as connection:
+                return connection.execute(statement.encode(), params or None).rowcount
+        except psycopg.Error as error:
+            raise self._refused(error, statement) from error
+
+    @contextmanager
+    def locked(self, *tables: str) -> Iterator[Locked]:
+        """Keep everybody else from these tables, reads too, while the block runs.
+
+        Args:
+            tables: with their schema, as in `public.shipments`.
+
+        Raises:
+            QueryRefusedError: a table is not there, or stays in use for 2 seconds.
+        """
+        statement = f"LOCK TABLE {', '.join(tables)} IN ACCESS EXCLUSIVE MODE"
+        with self._write() as connection:
+            try:
+                connection.execute("SET idle_in_transaction_session_timeout = 0")
+                connection.execute(statement.encode())
+            except psycopg.Error as error:
+                raise self._refused(error, statement) from error
+            try:
+                yield Locked(self)
+            finally:
+                connection.rollback()
+
+    def waiting(self) -> int:
+        """How many sessions of the program wait for a lock now."""
+        statement = (
+            "SELECT count(*) FROM pg_stat_activity WHERE usename = %s AND datname = %s AND wait_event_type = 'Lock'"
+            " AND application_name NOT LIKE 'grader %%'"
+        )
+        with faults.translated("looking at sessions"):
+            row = self._lease().execute(statement, (self.role, self.name)).fetchone()
+        return int(row[0]) if row else 0
+
+    def _write(self) -> Connection:
+        user, password = (self._reader.role, self._reader.password) if self._reader else (None, None)
+        settings = {**READ_SETTINGS, "default_transaction_read_only": "off"}
+        connection = self._endpoint.connect(
+            "grader write", database=self.name, user=user, password=password, settings=settings
+        )
+        connection.autocommit = False
+        return connection
 
     def relations(self) -> list[Relation]:
         """What is in the database, from the catalogues alone: no code of the learner runs."""

@@ -6,6 +6,15 @@ from grader.checking import Reply, Stage, check, expect, expect_equal
 
 
 @check(task="ledger")
+def finds_what_was_there(stage: Stage, opening_entry: str) -> None:
+    """What the ledger held before the program started is in the sum"""
+    stage.model.script(Reply("sum"))
+    stage.program.post("/sum", json={})
+    (asked,) = stage.model.journal.since()
+    expect(opening_entry in asked.request.text, "the opening entry is not in the prompt", observed=asked.request.text)
+
+
+@check(task="ledger")
 def keeps_entries(stage: Stage, rng: random.Random) -> None:
     """An entry is a row once it was answered"""
     text = f"entry {rng.random()}"

@@ -16,7 +16,9 @@ def keep(text):
 
 def sum_up():
     with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
-        entries = [row[0] for row in connection.execute("SELECT text FROM public.entries")]
+        entries = [row[0] for row in connection.execute("SELECT text FROM public.opening")]
+        if connection.execute("SELECT to_regclass('public.entries')").fetchone()[0]:
+            entries += [row[0] for row in connection.execute("SELECT text FROM public.entries")]
     body = {"model": "any", "max_tokens": 100, "messages": [{"role": "user", "content": "; ".join(entries)}]}
     headers = {
         "Authorization": "Bearer " + os.environ["ANTHROPIC_API_KEY"],
