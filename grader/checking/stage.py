@@ -229,6 +229,12 @@ class Theatre:
             Mismatch: a request met no step, or steps were never asked for.
         """
         for double in self._doubles:
+            if turned_away := double.journal.turned_away:
+                raise Mismatch(
+                    "the program sent the model more than one run may hold",
+                    observed=f"{turned_away:,} requests beyond the {double.journal.mark():,} that were kept",
+                    hint="Is a loop without an end asking the model, or a whole corpus sent in every request?",
+                )
             if unmatched := double.unmatched:
                 raise Mismatch(
                     "the program made a model call that nothing in this scenario calls for",

@@ -11,8 +11,9 @@ from aiohttp import web
 
 from grader.model.delivery import Manner, drop, manner_of, send_answer, send_body, wait_for
 from grader.model.embeddings import Embedder
-from grader.model.journal import Exchange, Journal, Request
+from grader.model.journal import Exchange, Journal, JournalFull, Request
 from grader.model.playbook import Playbook
+from grader.model.prices import price_of
 from grader.model.script import Disconnect, Fail, Garbage, Step, step_name
 from grader.model.wires import MODELS_LIST, ROUTES, no_route, vendor_of
 from grader.model.wires.wire import (
@@ -46,8 +47,18 @@ class Record:
     answer: Answer = Answer()  # noqa: RUF009  frozen and without mutable parts
     closed_early: bool = False
     conversation: str = ""
+    attempt: int = 1
+    label: str = ""
+    first_byte_at: float | None = None
+
+    def begins(self) -> None:
+        """The first byte of the reply is about to be sent."""
+        self.first_byte_at = time.monotonic()
 
     def write_down(self) -> None:
+        """The exchange has ended: called just before the program can see that."""
+        answer, began = self.answer, self.request.at
+        price = price_of(self.request.model)
         exchange = Exchange(
             request=self.request,
             status=self.status,
@@ -57,10 +68,15 @@ class Record:
             stop=self.answer.stop,
             input_tokens=self.answer.input_tokens,
             output_tokens=self.answer.output_tokens,
-            seconds=time.monotonic() - self.request.at,
+            seconds=time.monotonic() - began,
+            first_byte_seconds=None if self.first_byte_at is None else self.first_byte_at - began,
             closed_early=self.closed_early,
             error=self.error,
             conversation=self.conversation,
+            attempt=self.attempt,
+            label=self.label,
+            priced_as=price.family if answer.input_tokens or answer.output_tokens else "",
+            cost_usd=price.cost(fresh_input=answer.input_tokens, output=answer.output_tokens),
         )
         self.journal.ended(exchange)
 
@@ -101,8 +117,11 @@ class Desk:
             return self._models(vendor, headers)
         read = wire.parse if wire else unknown_request
         request = read(raw or b"", headers, number=self._journal.next_number(), path=http.path, at=at)
-        self._journal.arrived(request)
-        record = Record(self._journal, request)
+        try:
+            arrived = self._journal.arrived(request, len(raw or b""))
+        except JournalFull as full:
+            return _json_error(vendor, Rejection(str(full), status=429), {"x-should-retry": "false"})
+        record = Record(self._journal, request, attempt=arrived.attempt, label=arrived.label)
         try:
             self._judge(http, wire, vendor, raw, headers)
             return await self._play(http, wire, record)
@@ -186,6 +205,7 @@ class Desk:
         self, http: web.BaseRequest, wire: Wire, manner: Manner, prepared: Answer | None, record: Record
     ) -> web.StreamResponse:
         request_id = new_id("req_")
+        record.begins()
         cut = manner.cut_after is not None
         match step := manner.step:
             case Disconnect():
@@ -213,6 +233,7 @@ class Desk:
         self, vendor: Vendor, rejection: Rejection, record: Record, extra: dict[str, str] | None = None
     ) -> web.StreamResponse:
         record.status = rejection.status
+        record.begins()
         record.write_down()
         return _json_error(vendor, rejection, extra or {})
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from grader.model.attempts import Attempts
 from grader.model.script import Stop, ToolCall
 
 BlockKind = Literal["text", "tool_use", "tool_result", "thinking", "image", "other"]
@@ -102,6 +103,10 @@ class Exchange:
     Attributes:
         error: why no reply of the model's came, or None.
         conversation: name of the scripted conversation whose turn it is, or "".
+        label: name of the check that ran when the request arrived, or "".
+        attempt: 2 when the same state of the conversation had just failed once, and so on.
+        seconds: from the first byte of the request's headers to the end; `first_byte_seconds` to the reply's start.
+        cost_usd: at the price of the family `priced_as` in prices.toml.
     """
 
     request: Request
@@ -116,16 +121,40 @@ class Exchange:
     closed_early: bool = False
     error: str | None = None
     conversation: str = ""
+    label: str = ""
+    attempt: int = 1
+    first_byte_seconds: float | None = None
+    cost_usd: float = 0.0
+    priced_as: str = ""
+
+    @property
+    def failed(self) -> bool:
+        """Whether the program did not get what it asked for, whosever fault that was."""
+        return self.error is not None or self.closed_early or self.status >= 400
+
+
+class JournalFull(Exception):  # noqa: N818  an answer to the program, not a fault of ours
+    """A run keeps no more than so much: the program sent too many requests, or too large ones."""
 
 
 class Journal:
-    """Every request in order of arrival; safe to read from any thread while requests come in."""
+    """Every request in order of arrival; safe to read from any thread while requests come in.
 
-    def __init__(self) -> None:
+    It is bounded: `arrived` raises JournalFull when it holds `most_requests` or `most_bytes` of bodies.
+    """
+
+    def __init__(self, *, most_requests: int = 50_000, most_bytes: int = 128 * 1024 * 1024) -> None:
         self._lock = threading.Lock()
         self._written = threading.Condition(self._lock)
         self._requests: list[Request] = []
         self._exchanges: dict[int, Exchange] = {}
+        self._attempts = Attempts()
+        self._most_requests = most_requests
+        self._bytes_left = most_bytes
+        self._most_bytes = most_bytes
+        self._turned_away = 0
+        self._listeners: list[Listener] = []
+        self._label = ""
 
     def mark(self) -> int:
         """Stands for now: what arrives later has a number above it."""
@@ -143,23 +172,68 @@ class Journal:
             arrived = self._requests[mark:]
         return tuple(request for request in arrived if wire is None or request.wire == wire)
 
+    @property
+    def turned_away(self) -> int:
+        """Requests that came when the journal was full; they were refused and are not in it."""
+        with self._lock:
+            return self._turned_away
+
+    def label(self, name: str) -> None:
+        """What arrives from now on carries this label: the name of the check that runs."""
+        with self._lock:
+            self._label = name
+
+    def listen(self, listener: Listener) -> None:
+        """Tells the listener of each exchange when it has ended, on the server's thread: it must be quick."""
+        with self._lock:
+            self._listeners.append(listener)
+
     def next_number(self) -> int:
         """The number of the next arrival; the server's loop is the only writer."""
         return self.mark() + 1
 
-    def arrived(self, request: Request) -> None:
+    def arrived(self, request: Request, size: int = 0) -> Arrived:
+        """Writes a request down; `size` is the length of its body in bytes.
+
+        Raises:
+            JournalFull: there is no room for it.
+        """
         with self._lock:
+            if len(self._requests) >= self._most_requests or size > self._bytes_left:
+                self._turned_away += 1
+                raise JournalFull(
+                    f"The journal of this run is full: it holds {len(self._requests):,} requests (at most "
+                    f"{self._most_requests:,}) with {self._most_bytes - self._bytes_left:,} bytes (at most "
+                    f"{self._most_bytes:,})."
+                )
             self._requests.append(request)
+            self._bytes_left -= size
+            return Arrived(self._attempts.number_of(request), self._label)
 
     def ended(self, exchange: Exchange) -> None:
         with self._lock:
             self._exchanges[exchange.request.number] = exchange
+            self._attempts.ended(exchange.request, failed=exchange.failed)
             self._written.notify_all()
+            listeners = tuple(self._listeners)
+        for listener in listeners:
+            listener(exchange)
 
     def await_ended(self, number: int, seconds: float) -> bool:
         """Waits until the exchange of that number has ended, at most so long; whether it has."""
         with self._written:
             return self._written.wait_for(lambda: number in self._exchanges, seconds)
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """What the journal says of a request when it writes it down: which attempt it is, and the label of the time."""
+
+    attempt: int
+    label: str
+
+
+Listener = Callable[[Exchange], None]
 
 
 def to_json(exchanges: tuple[Exchange, ...]) -> str:

@@ -29,8 +29,10 @@ shared_embedder = WordLlamaEmbedder()
 class ModelDouble:
     """Plays the model on 127.0.0.1 while the `with` block runs; nothing but this object scripts or reads it."""
 
-    def __init__(self, *, embedder: Embedder | None = None, validate_replies: bool = False) -> None:
-        self.journal = Journal()
+    def __init__(
+        self, *, embedder: Embedder | None = None, validate_replies: bool = False, journal: Journal | None = None
+    ) -> None:
+        self.journal = journal or Journal()
         self._embedder = Disguising(embedder or shared_embedder)
         self._playbook = Playbook()
         self._desk = Desk(self.journal, self._playbook, self._embedder, validate_replies=validate_replies)
