@@ -205,7 +205,8 @@ class Desk:
         self, http: web.BaseRequest, wire: Wire, manner: Manner, prepared: Answer | None, record: Record
     ) -> web.StreamResponse:
         request_id = new_id("req_")
-        record.begins()
+        if not isinstance(manner.step, Disconnect):
+            record.begins()
         cut = manner.cut_after is not None
         match step := manner.step:
             case Disconnect():
