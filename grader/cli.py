@@ -141,7 +141,7 @@ def _check(arguments: argparse.Namespace) -> int:
     seed = run.new_seed() if arguments.seed is None else arguments.seed
     request = run.Request(lab, source, label, seed, only=tuple(arguments.only), keep=arguments.keep)
     report = TerminalReport(quiet=arguments.json == "-")
-    report.begin(lab.name, lab.title, label, seed, run.ISOLATION_LABEL)
+    report.begin(lab.name, lab.title, label, seed, request.isolation.level.label)
     result = run.check_lab(request, report.listen)
     report.end(result, next_step(lab, result))
     if arguments.json:

@@ -99,13 +99,13 @@ def _folders(root: Path) -> Iterator[Finding]:
 
 
 def _program_start(_root: Path) -> Iterator[Finding]:
-    from grader.sandbox import Launcher, Limits  # noqa: PLC0415 - psutil and threads only when it is run
+    from grader.sandbox import Launcher, Level, Limits  # noqa: PLC0415 - psutil and threads only when it is run
     from grader.sandbox.launcher import Warden  # noqa: PLC0415 - as above
 
     with tempfile.TemporaryDirectory(prefix="grader-") as folder:
         try:
             with Warden(Path(folder)) as warden:
-                launcher = Launcher(warden.path)
+                launcher = Launcher(warden.path, level=Level.PROCESS)
                 running = launcher.start(
                     (sys.executable, "-c", "print('started')"), environment={}, folder=Path(folder), limits=Limits()
                 )

@@ -21,14 +21,12 @@ from pathlib import Path
 from grader import __version__
 from grader.errors import EXIT_NOT_GRADED, EXIT_NOT_YET, EXIT_PASSED, GraderFault, UsageError
 from grader.lab import Lab, read_override
+from grader.sandbox.levels import UNSANDBOXED, Isolation
 from grader.score import Score, score
 from grader.session.events import SessionSpec
 from grader.session.supervise import Listener, SessionEnd, run_session
 from grader.submission import Submission, copy_tree, stage, write_fault
 from grader.verdict import CheckResult, Verdict
-
-ISOLATION = "process"
-ISOLATION_LABEL = "process only: practice, unsandboxed"
 
 
 @dataclass(frozen=True)
@@ -40,6 +38,7 @@ class Request:
         label: what the report calls it, as in "work/lab-07-…" or "reference".
         overlay: files laid over a copy of `source` first (a wrong program holds only what differs), or None.
         only: names of checks or tasks; empty for all.
+        isolation: how its programs are confined.
         warden: socket of a warden that starts programs and is warm, or "".
         session_warden: the same for checking sessions; never the same warden: it holds the checks' modules.
     """
@@ -51,6 +50,7 @@ class Request:
     overlay: Path | None = None
     only: tuple[str, ...] = ()
     keep: bool = False
+    isolation: Isolation = UNSANDBOXED
     warden: str = ""
     session_warden: str = ""
 
@@ -64,7 +64,7 @@ class LabResult:
     title: str
     label: str
     seed: int
-    isolation: str
+    isolation: Isolation
     checks: tuple[CheckResult, ...]
     score: Score
     seconds: float
@@ -183,6 +183,7 @@ def _spec(request: Request, submission: Submission, folder: Path) -> SessionSpec
         seconds_per_check=lab.limits.seconds_per_check,
         memory_mb=lab.limits.memory_mb,
         output_kb=lab.limits.output_kb,
+        level=request.isolation.mechanism,
         warden=request.warden,
         wire_file=str(folder / "wire.json"),
     )
@@ -201,7 +202,7 @@ def _result(request: Request, end: SessionEnd, submission: Submission, seconds: 
         title=lab.title,
         label=request.label,
         seed=request.seed,
-        isolation=ISOLATION,
+        isolation=request.isolation,
         checks=end.results,
         score=score([(task.id, task.title, task.points) for task in lab.tasks], end.results, end.planned.all_checks),
         seconds=seconds,

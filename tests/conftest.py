@@ -10,6 +10,7 @@ import pytest
 
 from grader.lab import Lab, read_lab
 from grader.run import LabResult, Request, check_lab
+from grader.sandbox import Isolation, Level
 from grader.sandbox.launcher import Warden
 
 TOY = Path(__file__).parent / "toy_course"
@@ -43,11 +44,11 @@ def warden(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def grade(lab: Lab, tmp_path: Path, warden: str) -> GradeProgram:
     """Grade a program given as source text of its `echo/__main__.py`."""
 
-    def run(source: str, *, seed: int = 1, only: tuple[str, ...] = ()) -> LabResult:
+    def run(source: str, *, seed: int = 1, only: tuple[str, ...] = (), level: Level = Level.PROCESS) -> LabResult:
         folder = tmp_path / "program"
         (folder / "echo").mkdir(parents=True, exist_ok=True)
         (folder / "echo" / "__main__.py").write_text(source, "utf-8")
-        request = Request(lab, folder, "test", seed, only=only, warden=warden)
+        request = Request(lab, folder, "test", seed, only=only, isolation=Isolation.chosen(level), warden=warden)
         return check_lab(request, lambda _event: None)
 
     return run

@@ -11,7 +11,7 @@ import pytest
 from grader.checking import program as module
 from grader.checking.expect import Mismatch, expect_equal, shown
 from grader.checking.program import Program, Recipe, Response, base_environment
-from grader.sandbox import Launcher, Limits
+from grader.sandbox import Launcher, Level, Limits
 from tests import programs
 
 
@@ -36,7 +36,7 @@ def test_a_port_that_was_taken_meanwhile_is_replaced(
         ports = [thief.getsockname()[1], free.getsockname()[1]]
         free.close()
         monkeypatch.setattr(module, "_free_port", lambda: ports.pop(0))
-        launcher = Launcher(warden)
+        launcher = Launcher(warden, level=Level.PROCESS)
         program = Program(launcher, _recipe(tmp_path), seconds=5)
         assert program.get("/greeting").json() == {"text": "hi"}
         program.close()
@@ -45,7 +45,7 @@ def test_a_port_that_was_taken_meanwhile_is_replaced(
 
 
 def test_a_killed_program_is_dead_when_kill_returns(tmp_path: Path, warden: str) -> None:
-    launcher = Launcher(warden)
+    launcher = Launcher(warden, level=Level.PROCESS)
     program = Program(launcher, _recipe(tmp_path), seconds=5)
     program.kill()
     assert not program.alive

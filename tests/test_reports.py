@@ -13,6 +13,7 @@ from grader.report import json_file
 from grader.report.inert import inert, quoted
 from grader.report.terminal import TerminalReport
 from grader.run import LabResult
+from grader.sandbox import Isolation, Level
 from grader.score import score
 from grader.session.events import Ended, Planned
 from grader.verdict import CheckResult, Failure, PlannedCheck, Verdict
@@ -43,7 +44,7 @@ def sample_result() -> LabResult:
         title="Echo",
         label="work/lab-01-echo",
         seed=7,
-        isolation="process",
+        isolation=Isolation.chosen(Level.PROCESS),
         checks=results,
         score=score([("one", "The only task", 100)], results, {"one": 6}),
         seconds=3.2,

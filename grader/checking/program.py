@@ -18,7 +18,7 @@ import httpx2
 import psutil
 
 from grader.checking.expect import Mismatch, shown
-from grader.sandbox import Launcher, Limits, Running
+from grader.sandbox import Launcher, Limits, Reach, Running
 
 REPLY_BYTES = 1024 * 1024
 _POLL_SECONDS = 0.02
@@ -69,7 +69,12 @@ class Response:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a program is started: argv, folder, environment without PORT, bounds, and where it says it is ready."""
+    """How a program is started: argv, folder, environment without PORT, bounds, and where it says it is ready.
+
+    Attributes:
+        own: the folder that it may write to; None for `folder`.
+        connect: TCP ports of 127.0.0.1 that it may call.
+    """
 
     argv: tuple[str, ...]
     folder: Path
@@ -77,6 +82,8 @@ class Recipe:
     limits: Limits
     ready: str = "/health"
     ready_seconds: float = 20
+    own: Path | None = None
+    connect: tuple[int, ...] = ()
 
 
 class Program:
@@ -180,6 +187,7 @@ class Program:
                 environment={**self.recipe.environment, "PORT": str(self.port)},
                 folder=self.recipe.folder,
                 limits=self.recipe.limits,
+                reach=Reach(self.recipe.own, listen=(self.port,), connect=self.recipe.connect),
             )
             try:
                 self._wait_ready(running)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
 
 from grader.checking.expect import Mismatch
 from grader.checking.program import Program, ProgramCrashed, Recipe
@@ -142,7 +143,9 @@ class Theatre:
         except OSError as error:
             raise write_fault(home, error) from error
         environment = {**recipe.environment, "HOME": str(home / "scratch"), "TMPDIR": str(home / "scratch")}
-        recipe = replace(recipe, folder=home / "submission", environment=environment)
+        recipe = replace(
+            recipe, folder=home / "submission", environment=environment, own=home, connect=_ports(environment)
+        )
         program = Program(self._launcher, recipe, seconds=self._seconds)
         self._started.append(program.running)
         return program
@@ -188,15 +191,12 @@ class Theatre:
             database = self._create_database()
             if database:
                 stack.callback(database.drop)
-            recipe = replace(
-                self._recipe,
-                environment={
-                    **self._recipe.environment,
-                    **self._promised(model),
-                    **({"DATABASE_URL": database.url} if database else {}),
-                    **(environment or {}),
-                },
-            )
+            promised = {
+                **self._promised(model),
+                **({"DATABASE_URL": database.url} if database else {}),
+                **(environment or {}),
+            }
+            recipe = replace(self._recipe, environment={**self._recipe.environment, **promised})
             try:
                 stage = Stage(model, self, recipe, database)
             except ProgramCrashed as crash:
@@ -297,3 +297,9 @@ class Theatre:
             self._server = self._stack.enter_context(lease(purpose))
         except Exception as error:  # noqa: BLE001 - raised again in the check that needs the database
             self._server_error = error
+
+
+def _ports(environment: Mapping[str, str]) -> tuple[int, ...]:
+    """The ports of 127.0.0.1 in the addresses that a program is promised: those, and no others, it may call."""
+    addresses = [urlsplit(value) for value in environment.values() if "://" in value]
+    return tuple({address.port for address in addresses if address.hostname == "127.0.0.1" and address.port})

@@ -55,7 +55,7 @@ def as_dict(result: LabResult) -> dict[str, Any]:
         "graded": result.label,
         "grader_version": result.grader_version,
         "seed": result.seed,
-        "isolation": {"level": result.isolation, "official": False},
+        "isolation": {"level": result.isolation.level, "official": result.isolation.official},
         "exit_code": result.exit_code,
         "points": {"earned": _points(result.score.earned), "possible": result.score.possible},
         "seconds": round(result.seconds, 3),

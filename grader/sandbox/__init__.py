@@ -1,5 +1,6 @@
-"""Starts programs that are not trusted and makes sure that none outlives its run."""
+"""Starts programs that are not trusted, keeps them from the rest of the machine, and lets none outlive its run."""
 
-from grader.sandbox.launcher import Launcher, Limits, Output, Running
+from grader.sandbox.launcher import Launcher, Limits, Output, Reach, Running
+from grader.sandbox.levels import Isolation, Level, Trial
 
-__all__ = ["Launcher", "Limits", "Output", "Running"]
+__all__ = ["Isolation", "Launcher", "Level", "Limits", "Output", "Reach", "Running", "Trial"]

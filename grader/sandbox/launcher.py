@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from grader.errors import EnvironmentFault, GraderFault
+from grader.sandbox.levels import Level
 
 FLOOD_BYTES = 8 * 1024 * 1024
 
@@ -163,14 +164,33 @@ class Warden:
         self.close()
 
 
+@dataclass(frozen=True)
+class Reach:
+    """What a program may touch beside the libraries that it runs on.
+
+    Attributes:
+        own: the one folder that it may write to; None for the folder that it starts in.
+        listen: TCP ports on which it may be asked.
+        connect: TCP ports of 127.0.0.1 that it may call: its double, its database.
+    """
+
+    own: Path | None = None
+    listen: tuple[int, ...] = ()
+    connect: tuple[int, ...] = ()
+
+
+NOTHING_ELSE = Reach()
+
+
 class Launcher:
-    """One run's connection to a warden.
+    """One run's connection to a warden; every program of the run is confined at `level`.
 
     Raises:
         GraderFault: the warden is gone.
     """
 
-    def __init__(self, warden: str) -> None:
+    def __init__(self, warden: str, *, level: Level) -> None:
+        self.level = level
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self._socket.connect(warden)
@@ -192,6 +212,7 @@ class Launcher:
         environment: Mapping[str, str],
         folder: Path,
         limits: Limits,
+        reach: Reach = NOTHING_ELSE,
         streams: tuple[int, int, int] | None = None,
     ) -> Running:
         """Start a program in a session of its own with just this environment.
@@ -209,6 +230,10 @@ class Launcher:
                 "environment": dict(environment),
                 "folder": str(folder),
                 "limits": limits.as_rlimits(),
+                "level": self.level,
+                "own": str(reach.own or folder),
+                "listen": reach.listen,
+                "connect": reach.connect,
             }
         }
         if streams:

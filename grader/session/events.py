@@ -27,6 +27,7 @@ class SessionSpec:
         wires, postgres, postgres_settings: what runs beside it.
         tasks: ids that a check may name.
         only: names of checks or tasks; empty for all.
+        level: how programs are confined, a value of `grader.sandbox.Level`.
         warden: socket of a running warden that starts the programs, or "" to start one.
         wire_file: where the journal of the run is written.
     """
@@ -50,6 +51,7 @@ class SessionSpec:
     seconds_per_check: int
     memory_mb: int
     output_kb: int
+    level: str = "process"
     warden: str = ""
     wire_file: str = ""
 

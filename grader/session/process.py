@@ -46,14 +46,14 @@ def _run(spec: SessionSpec, channel: Channel) -> int:
 
     from grader.checking.program import Recipe, base_environment  # noqa: PLC0415
     from grader.checking.stage import Theatre  # noqa: PLC0415
-    from grader.sandbox import Launcher, Limits  # noqa: PLC0415
+    from grader.sandbox import Launcher, Level, Limits  # noqa: PLC0415
     from grader.sandbox.launcher import Warden  # noqa: PLC0415
     from grader.session.plugin import CheckingSession  # noqa: PLC0415
 
     with ExitStack() as stack:
         scratch = Path(spec.scratch)
         warden = spec.warden or stack.enter_context(Warden(scratch.parent, spec.warm)).path
-        launcher = Launcher(warden)
+        launcher = Launcher(warden, level=Level(spec.level))
         stack.callback(launcher.close)
         recipe = Recipe(
             argv=spec.argv,

@@ -16,7 +16,7 @@ from signal import SIGKILL, SIGTERM
 from typing import Protocol
 
 from grader.errors import GraderError, GraderFault, UsageError
-from grader.sandbox import Launcher, Limits
+from grader.sandbox import Launcher, Level, Limits
 from grader.session.events import Broken, Ended, Event, Planned, SessionSpec, Started, read_events
 from grader.verdict import CheckResult, Failure, PlannedCheck, Verdict
 
@@ -90,7 +90,7 @@ def _start(argv: list[str], log: Path, warden: str, stack: ExitStack) -> tuple[i
         try:
             if not warden:
                 return read, _Fresh(argv, nothing, write, output.fileno())
-            launcher = Launcher(warden)
+            launcher = Launcher(warden, level=Level.PROCESS)  # our own code, trusted
             stack.callback(launcher.close)
             limits = Limits(memory_mb=8192, open_files=4096, file_mb=4096)
             streams = (nothing, write, output.fileno())
