@@ -27,7 +27,6 @@ ANTHROPIC: dict[str, Any] = {
         {
             "role": "assistant",
             "content": [
-                {"type": "thinking", "thinking": "hm", "signature": "s"},
                 {"type": "text", "text": "Looking."},
                 {"type": "tool_use", "id": "t1", "name": "find", "input": {"q": 1}},
             ],
@@ -95,7 +94,7 @@ def test_both_wires_read_the_same_conversation_alike(double: ModelDouble) -> Non
         assert [(block.id, block.text) for block in results] == [("t1", "found")]
     assert claude.text == "Be short. Cite.\nWhat is it?\nLooking.\nfoundpaper"
     assert gpt.text == "Be short. Cite.\nWhat is it?\nLooking.\nfound\npaper"
-    # 15 + 11 + 8 + 5 + 5 characters, without the thinking and without separators of ours
+    # 15 + 11 + 8 + 5 + 5 characters, without separators of ours
     assert claude.tokens == gpt.tokens == 11
 
 

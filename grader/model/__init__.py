@@ -2,7 +2,7 @@
 
 from grader.model.conversations import Conversation, Leftover, Unmatched
 from grader.model.embeddings import Embedder, WordLlamaEmbedder
-from grader.model.journal import Block, Exchange, Journal, Message, Request, Tool, from_json, to_json
+from grader.model.journal import Block, CacheMark, Exchange, Journal, Message, Request, Tool, from_json, to_json
 from grader.model.playbook import Held
 from grader.model.script import (
     AsUsual,
@@ -17,6 +17,7 @@ from grader.model.script import (
     Responder,
     Slow,
     Step,
+    Thinking,
     ToolCall,
     Turn,
     When,
@@ -27,6 +28,7 @@ from grader.model.server import ModelDouble
 __all__ = [
     "AsUsual",
     "Block",
+    "CacheMark",
     "Conversation",
     "Cut",
     "Disconnect",
@@ -47,6 +49,7 @@ __all__ = [
     "Responder",
     "Slow",
     "Step",
+    "Thinking",
     "Tool",
     "ToolCall",
     "Turn",

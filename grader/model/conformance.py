@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from anthropic.types import Message, RawMessageStreamEvent
-from openai.types import CreateEmbeddingResponse
-from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from grader.model.journal import WireName
-from grader.model.wires.wire import Answer, JsonObject
+from grader.model.wires.wire import Answer, JsonObject, Wire, encoded
 
 
-def violations(wire: WireName, answer: Answer) -> tuple[str, ...]:
+def violations(wire: Wire, answer: Answer) -> tuple[str, ...]:
     """What the SDK's types say against a reply: a wrong or missing field, or one that they do not know."""
     found: list[str] = []
-    if answer.body is not None and not _has_packed_vectors(answer.body):
-        found += _against(_body_type(wire), answer.body)
+    bodies = answer.lines if answer.body is None else (answer.body,)
+    for body in bodies:
+        if not _has_packed_vectors(body):
+            found += _against(_type(wire.reply_type), body)
     for event in answer.events:
         if event.get("type") != "ping":  # documented, and dropped by the SDK before it looks at types
-            found += _against(_event_type(wire), event)
+            found += _against(_type(wire.event_type), event)
     return tuple(found)
 
 
 def _has_packed_vectors(body: JsonObject) -> bool:
     """The SDK asks for base64 and unpacks it, but its type for the reply says list of floats only."""
-    return body.get("object") == "list" and any(isinstance(row["embedding"], str) for row in body["data"])
+    return body.get("object") == "list" and any(isinstance(row.get("embedding"), str) for row in body["data"])
 
 
 def _against(kind: TypeAdapter[Any], payload: JsonObject) -> Iterator[str]:
     try:
-        value = kind.validate_python(payload, strict=True)
+        value = kind.validate_json(encoded(payload), strict=True)
     except ValidationError as error:
         yield from (f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in error.errors())
     else:
@@ -51,11 +50,13 @@ def _unknown_fields(value: object, place: str) -> Iterator[str]:
 
 
 @cache
-def _body_type(wire: WireName) -> TypeAdapter[Any]:
-    types = {"anthropic": Message, "openai-chat": ChatCompletion, "openai-embeddings": CreateEmbeddingResponse}
-    return TypeAdapter(types[wire])
+def _type(named: str) -> TypeAdapter[Any]:
+    return TypeAdapter(_looked_up(named))
 
 
-@cache
-def _event_type(wire: WireName) -> TypeAdapter[Any]:
-    return TypeAdapter(RawMessageStreamEvent if wire == "anthropic" else ChatCompletionChunk)
+def _looked_up(named: str) -> Any:
+    """`module:name`, or `module:name[module:name]` for a generic type."""
+    outer, _, inner = named.partition("[")
+    module, _, name = outer.partition(":")
+    found = getattr(importlib.import_module(module), name)
+    return found[_looked_up(inner.removesuffix("]"))] if inner else found

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from grader.model.script import Cut, Gate, Hold, Slow, Step
+from grader.model.script import Cut, Fail, Gate, Hold, Slow, Step
 from grader.model.wires.wire import Answer
 
 # How often a held reply looks at its gate.
@@ -25,11 +25,12 @@ class Manner:
     waits: tuple[float | Gate, ...]
     cut_after: int | None
     step: Step
+    cut_error: Fail | None = None  # the stream ends in this error instead of being dropped
 
 
 def manner_of(step: Step) -> Manner:
     waits: list[float | Gate] = []
-    cut: int | None = None
+    cut: Cut | None = None
     while isinstance(step, (Slow, Hold, Cut)):
         match step:
             case Slow():
@@ -37,9 +38,11 @@ def manner_of(step: Step) -> Manner:
             case Hold():
                 waits.append(step.gate)
             case Cut():
-                cut = step.after_events if cut is None else min(cut, step.after_events)
+                cut = step if cut is None or step.after_events < cut.after_events else cut
         step = step.step
-    return Manner(tuple(waits), cut, step)
+    if cut is None:
+        return Manner(tuple(waits), None, step)
+    return Manner(tuple(waits), cut.after_events, step, cut.error)
 
 
 async def wait_for(waits: tuple[float | Gate, ...]) -> None:
@@ -53,13 +56,22 @@ async def wait_for(waits: tuple[float | Gate, ...]) -> None:
 
 
 async def send_answer(
-    http: web.BaseRequest, answer: Answer, headers: Mapping[str, str], ended: Ended, cut_after: int | None
+    http: web.BaseRequest,
+    answer: Answer,
+    headers: Mapping[str, str],
+    ended: Ended,
+    *,
+    cut_after: int | None,
+    last_words: bytes = b"",
 ) -> web.StreamResponse:
-    """Sends a reply of the model's, plain or streamed; `cut_after` drops the connection before its end."""
+    """Sends a reply of the model's, plain or streamed; `cut_after` drops the connection before its end.
+
+    With `last_words` a stream that is cut ends in them, properly closed.
+    """
     if answer.frames:
-        return await _send_stream(http, answer.frames, headers, ended, cut_after)
+        return await _send_stream(http, answer.frames, headers, ended, cut_after=cut_after, last_words=last_words)
     return await send_body(
-        http, 200, answer.plain, {**headers, "content-type": "application/json"}, ended, cut=cut_after is not None
+        http, 200, answer.plain, {**headers, "content-type": answer.content_type}, ended, cut=cut_after is not None
     )
 
 
@@ -89,19 +101,23 @@ async def _send_stream(
     frames: tuple[bytes, ...],
     headers: Mapping[str, str],
     ended: Ended,
+    *,
     cut_after: int | None,
+    last_words: bytes,
 ) -> web.StreamResponse:
     head = {**headers, "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
     response = web.StreamResponse(headers=head)
     response.enable_chunked_encoding()
     await response.prepare(http)
     sent = frames if cut_after is None else frames[:cut_after]
+    if last_words:
+        sent = (*sent, last_words)
     for frame in sent[:-1]:
         await response.write(frame)
     ended()
     for frame in sent[-1:]:
         await response.write(frame)
-    if cut_after is not None:
+    if cut_after is not None and not last_words:
         drop(http)
     return response
 

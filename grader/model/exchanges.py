@@ -5,22 +5,22 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import replace
 
 from aiohttp import web
 
 from grader.model.delivery import Manner, drop, manner_of, send_answer, send_body, wait_for
-from grader.model.embeddings import Embedder
-from grader.model.journal import Exchange, Journal, JournalFull, Request
+from grader.model.journal import Journal, JournalFull, Request
+from grader.model.memory import Memory
 from grader.model.playbook import Playbook
-from grader.model.prices import price_of
+from grader.model.records import Record
 from grader.model.script import Disconnect, Fail, Garbage, Step, step_name
-from grader.model.wires import MODELS_LIST, ROUTES, no_route, vendor_of
+from grader.model.wires import Found, Routes, vendor_of
 from grader.model.wires.wire import (
     Answer,
+    Arrival,
     ChatWire,
     ComputedWire,
-    JsonObject,
     Rejection,
     Vendor,
     Wire,
@@ -35,59 +35,16 @@ BODY_LIMIT = 8 * 1024 * 1024
 UNMATCHED = "The model has no reply planned for this request."
 
 
-@dataclass
-class Record:
-    """What is known so far of an exchange under way."""
-
-    journal: Journal
-    request: Request
-    step: str = ""
-    status: int = 0
-    error: str | None = None
-    answer: Answer = Answer()  # noqa: RUF009  frozen and without mutable parts
-    closed_early: bool = False
-    conversation: str = ""
-    attempt: int = 1
-    label: str = ""
-    first_byte_at: float | None = None
-
-    def begins(self) -> None:
-        """The first byte of the reply is about to be sent."""
-        self.first_byte_at = time.monotonic()
-
-    def write_down(self) -> None:
-        """The exchange has ended: called just before the program can see that."""
-        answer, began = self.answer, self.request.at
-        price = price_of(self.request.model)
-        exchange = Exchange(
-            request=self.request,
-            status=self.status,
-            step=self.step,
-            reply_text=self.answer.reply_text,
-            tool_calls=self.answer.tool_calls,
-            stop=self.answer.stop,
-            input_tokens=self.answer.input_tokens,
-            output_tokens=self.answer.output_tokens,
-            seconds=time.monotonic() - began,
-            first_byte_seconds=None if self.first_byte_at is None else self.first_byte_at - began,
-            closed_early=self.closed_early,
-            error=self.error,
-            conversation=self.conversation,
-            attempt=self.attempt,
-            label=self.label,
-            priced_as=price.family if answer.input_tokens or answer.output_tokens else "",
-            cost_usd=price.cost(fresh_input=answer.input_tokens, output=answer.output_tokens),
-        )
-        self.journal.ended(exchange)
-
-
 class Desk:
     """Receives, judges, decides, delivers and writes down; knows wires only by their interface."""
 
-    def __init__(self, journal: Journal, playbook: Playbook, embedder: Embedder, *, validate_replies: bool) -> None:
+    def __init__(
+        self, journal: Journal, playbook: Playbook, routes: Routes, memory: Memory, *, validate_replies: bool
+    ) -> None:
         self._journal = journal
         self._playbook = playbook
-        self._embedder = embedder
+        self._routes = routes
+        self._memory = memory
         self._validate_replies = validate_replies
         self._faults: list[str] = []
         self._faults_lock = threading.Lock()
@@ -110,20 +67,20 @@ class Desk:
         """One request of the program's, from its headers to the last byte of the answer."""
         at = time.monotonic()
         headers = {name.lower(): value for name, value in http.headers.items()}
-        wire = ROUTES.get((http.method, http.path))
-        vendor = wire.vendor if wire else vendor_of(http.path, headers)
+        vendor = vendor_of(http.path, headers)
+        found = self._routes.find(http.method, http.path, vendor)
+        wire, vendor = (found.wire, found.wire.vendor) if found else (None, vendor)
         raw = await _read(http)
-        if (http.method, http.path) == MODELS_LIST:
-            return self._models(vendor, headers)
-        read = wire.parse if wire else unknown_request
-        request = read(raw or b"", headers, number=self._journal.next_number(), path=http.path, at=at)
+        request = self._read_in(http, found, headers, raw, at)
+        record = Record(self._journal, self.blame_us, request, wire)
         try:
-            arrived = self._journal.arrived(request, len(raw or b""))
+            if wire is None or wire.in_journal:
+                arrived = self._journal.arrived(request, len(raw or b""))
+                record.attempt, record.label = arrived.attempt, arrived.label
         except JournalFull as full:
-            return _json_error(vendor, Rejection(str(full), status=429), {"x-should-retry": "false"})
-        record = Record(self._journal, request, attempt=arrived.attempt, label=arrived.label)
+            return _refused(vendor, Rejection(str(full), status=429), {"x-should-retry": "false"})
         try:
-            self._judge(http, wire, vendor, raw, headers)
+            self._judge(request, wire, vendor, raw, headers)
             return await self._play(http, wire, record)
         except Rejection as rejection:
             record.step, record.error = record.step or "rejected", rejection.message
@@ -141,6 +98,23 @@ class Desk:
             failure = Rejection("The model double failed; this is not your fault.", status=500)
             return self._error(vendor, failure, record, {"x-should-retry": "false"})
 
+    def _read_in(
+        self, http: web.BaseRequest, found: Found | None, headers: dict[str, str], raw: bytes | None, at: float
+    ) -> Request:
+        """The request in neutral words."""
+        arrival = Arrival(
+            number=self._journal.next_number(),
+            method=http.method,
+            path=http.path,
+            headers=headers,
+            raw=raw or b"",
+            at=at,
+            params=found.params if found else {},
+            query={name: ",".join(http.query.getall(name)) for name in http.query},
+            account=self._memory.account_of(headers),
+        )
+        return found.wire.parse(arrival) if found else unknown_request(arrival)
+
     def _hung_up(self, record: Record) -> None:
         record.closed_early = not self.stopping
         self._playbook.hung_up(record.request)
@@ -148,17 +122,17 @@ class Desk:
         record.write_down()
 
     def _judge(
-        self, http: web.BaseRequest, wire: Wire | None, vendor: Vendor, raw: bytes | None, headers: dict[str, str]
+        self, request: Request, wire: Wire | None, vendor: Vendor, raw: bytes | None, headers: dict[str, str]
     ) -> None:
         """Raises what the vendor would answer before it looks for a reply."""
         if wire is None:
-            raise no_route(http.method, http.path)
+            raise self._routes.refusal(request.method, request.path)
         vendor.authenticate(headers)
         if raw is None:
             raise Rejection(f"Request exceeds the maximum size of {BODY_LIMIT} bytes.", status=413)
         if headers.get("content-encoding", "identity") != "identity":
             raise Rejection(f"Unsupported content-encoding: {headers['content-encoding']}")
-        wire.validate(json_object(raw), headers, self._embedder)
+        wire.validate(json_object(raw) if wire.takes_body else {}, request)
 
     async def _play(self, http: web.BaseRequest, wire: Wire | None, record: Record) -> web.StreamResponse:
         assert wire is not None  # _judge raised
@@ -184,8 +158,7 @@ class Desk:
         if isinstance(step, (Fail, Garbage, Disconnect)):
             return None
         if isinstance(wire, ComputedWire):
-            # Computing takes a core for a while; other requests must not wait for it.
-            answer = await asyncio.to_thread(wire.compute, request, self._embedder)
+            answer = await asyncio.to_thread(wire.compute, request) if wire.slow else wire.compute(request)
         elif isinstance(wire, ChatWire):
             render = wire.render_stream if request.stream else wire.render
             answer = render(as_turn(step), request)
@@ -198,7 +171,7 @@ class Desk:
     def _check_reply(self, wire: Wire, answer: Answer, request: Request) -> None:
         from grader.model.conformance import violations  # noqa: PLC0415  imports the SDKs: 2 s that a check need not wait
 
-        for violation in violations(wire.name, answer):
+        for violation in violations(wire, answer):
             self.blame_us(f"reply to request {request.number} on {request.path}: {violation}")
 
     async def _deliver(
@@ -224,11 +197,19 @@ class Desk:
                 headers = {**wire.vendor.headers(step.status, request_id), "content-type": step.content_type}
                 return await send_body(http, step.status, step.body, headers, record.write_down, cut=cut)
         assert prepared is not None
+        headers = wire.vendor.headers(200, request_id)
+        last_words = b""
+        if manner.cut_error is not None:
+            if not prepared.frames:  # a plain reply has no middle: it is the error
+                return await self._deliver(http, wire, replace(manner, step=manner.cut_error), None, record)
+            last_words = _last_words(wire, manner, len(prepared.frames), request_id)
         record.status, record.answer = 200, prepared
         if cut:
-            record.error = f"cut after {manner.cut_after} events" if prepared.frames else "cut in half"
-        headers = wire.vendor.headers(200, request_id)
-        return await send_answer(http, prepared, headers, record.write_down, manner.cut_after)
+            ending = f"ended with {manner.cut_error.status}" if manner.cut_error else "cut"
+            record.error = f"{ending} after {manner.cut_after} events" if prepared.frames else "cut in half"
+        return await send_answer(
+            http, prepared, headers, record.write_down, cut_after=manner.cut_after, last_words=last_words
+        )
 
     def _error(
         self, vendor: Vendor, rejection: Rejection, record: Record, extra: dict[str, str] | None = None
@@ -236,29 +217,22 @@ class Desk:
         record.status = rejection.status
         record.begins()
         record.write_down()
-        return _json_error(vendor, rejection, extra or {})
-
-    def _models(self, vendor: Vendor, headers: dict[str, str]) -> web.StreamResponse:
-        """The list of models; not in the journal, for it carries nothing of the program's."""
-        try:
-            vendor.authenticate(headers)
-        except Rejection as rejection:
-            return _json_error(vendor, rejection, {})
-        return _json(200, vendor.models(self._embedder.models), vendor.headers(200, new_id("req_")))
+        return _refused(vendor, rejection, extra or {})
 
 
-def _json(status: int, body: JsonObject, headers: dict[str, str]) -> web.Response:
-    return web.Response(
-        status=status,
-        body=encoded(body),
-        headers={**headers, "content-type": "application/json"},
-    )
-
-
-def _json_error(vendor: Vendor, rejection: Rejection, extra: dict[str, str]) -> web.Response:
+def _refused(vendor: Vendor, rejection: Rejection, extra: dict[str, str]) -> web.Response:
     request_id = new_id("req_")
-    headers = {**vendor.headers(rejection.status, request_id), **extra}
-    return _json(rejection.status, vendor.error(rejection, request_id), headers)
+    headers = {**vendor.headers(rejection.status, request_id), **extra, "content-type": "application/json"}
+    return web.Response(status=rejection.status, body=encoded(vendor.error(rejection, request_id)), headers=headers)
+
+
+def _last_words(wire: Wire, manner: Manner, events: int, request_id: str) -> bytes:
+    """The vendor's error event, for a stream that is to end in one."""
+    assert isinstance(wire, ChatWire)
+    assert manner.cut_error is not None
+    fail = manner.cut_error
+    rejection = Rejection(fail.message or "", status=fail.status, kind=fail.kind)
+    return wire.error_frame(rejection, request_id, min(manner.cut_after or 0, events))
 
 
 async def _read(http: web.BaseRequest) -> bytes | None:

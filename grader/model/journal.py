@@ -13,7 +13,17 @@ from grader.model.attempts import Attempts
 from grader.model.script import Stop, ToolCall
 
 BlockKind = Literal["text", "tool_use", "tool_result", "thinking", "image", "other"]
-WireName = Literal["anthropic", "openai-chat", "openai-embeddings", "unknown"]
+WireName = Literal[
+    "anthropic",
+    "anthropic-tokens",
+    "anthropic-batches",
+    "anthropic-models",
+    "openai-chat",
+    "openai-responses",
+    "openai-embeddings",
+    "openai-models",
+    "unknown",
+]
 ToolChoice = None | Literal["auto", "any", "none"] | tuple[Literal["tool"], str]
 
 CHARACTERS_PER_TOKEN = 4
@@ -55,14 +65,30 @@ class Tool:
 
 
 @dataclass(frozen=True)
+class CacheMark:
+    """Where a request asks for its prompt to be cached: everything before this place and the block at it.
+
+    `place` is a path into the body (`tools.2`, `system.0`, `messages.4.content.1`), `tokens` the length of the prefix.
+    """
+
+    place: str
+    ttl: str = "5m"
+    tokens: int = 0
+
+
+@dataclass(frozen=True)
 class Request:
     """One request as it came in, valid or not.
 
     Attributes:
         number: counts arrivals.
         at: monotonic seconds of its arrival.
+        messages: the whole conversation as the model reads it, even where the program sent only its newest part.
         prefix: JSON of system prompt and tools, as sent: what a provider can cache of equal prefixes.
         continues: id of the earlier reply that it goes on from (`previous_response_id`, a message thread), or "".
+        params: the parts of the path that a route leaves open, by name.
+        account: stands for the key, which is never kept.
+        cache_marks: where it asks for its prompt to be cached.
     """
 
     number: int
@@ -82,6 +108,11 @@ class Request:
     at: float = 0.0
     prefix: str = ""
     continues: str = ""
+    method: str = "POST"
+    params: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+    account: str = ""
+    cache_marks: tuple[CacheMark, ...] = ()
 
     @property
     def text(self) -> str:
@@ -107,6 +138,9 @@ class Exchange:
         attempt: 2 when the same state of the conversation had just failed once, and so on.
         seconds: from the first byte of the request's headers to the end; `first_byte_seconds` to the reply's start.
         cost_usd: at the price of the family `priced_as` in prices.toml.
+        input_tokens: those neither read from the prompt cache nor written to it.
+        cache_write_tokens: those written to it; `cache_write_1h_tokens` of them are kept for an hour.
+        reasoning_tokens: the part of `output_tokens` spent on thinking.
     """
 
     request: Request
@@ -121,6 +155,12 @@ class Exchange:
     closed_early: bool = False
     error: str | None = None
     conversation: str = ""
+    thinking: str = ""
+    reply_id: str = ""
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    reasoning_tokens: int = 0
     label: str = ""
     attempt: int = 1
     first_byte_seconds: float | None = None
@@ -273,5 +313,6 @@ def _request(record: dict[str, Any]) -> Request:
             "tools": tuple(Tool(**tool) for tool in record["tools"]),
             "tool_choice": ("tool", choice[1]) if isinstance(choice, list) else choice,
             "inputs": tuple(record["inputs"]),
+            "cache_marks": tuple(CacheMark(**mark) for mark in record.get("cache_marks", ())),
         }
     )

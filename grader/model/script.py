@@ -35,20 +35,35 @@ class ToolCall:
     id: str | None = field(default=None, kw_only=True)
 
 
+@dataclass(frozen=True)
+class Thinking:
+    """What the model thinks before it speaks; `redacted` hides it, as a provider's safety filter does."""
+
+    text: str
+    redacted: bool = field(default=False, kw_only=True)
+
+
+Part = Reply | ToolCall | Thinking
+
+
 @dataclass(frozen=True, init=False)
 class Turn:
-    """Text and tool calls in one reply; `stop` is found from the parts unless you say it."""
+    """Thinking, text and tool calls in one reply; `stop` is found from the parts unless you say it."""
 
-    parts: tuple[Reply | ToolCall, ...]
+    parts: tuple[Part, ...]
     stop: Stop | None
 
-    def __init__(self, *parts: Reply | ToolCall, stop: Stop | None = None) -> None:
+    def __init__(self, *parts: Part, stop: Stop | None = None) -> None:
         object.__setattr__(self, "parts", parts)
         object.__setattr__(self, "stop", stop)
 
     @property
     def text(self) -> str:
         return "".join(part.text for part in self.parts if isinstance(part, Reply))
+
+    @property
+    def thinking(self) -> str:
+        return "".join(part.text for part in self.parts if isinstance(part, Thinking))
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
@@ -121,10 +136,14 @@ class Hold:
 
 @dataclass(frozen=True)
 class Cut:
-    """The step, dropped after so many stream events, or after half of a plain body."""
+    """The step, dropped after so many stream events, or after half of a plain body.
+
+    With an `error` the stream ends in the vendor's own error event instead; a plain reply becomes that error.
+    """
 
     step: Step
     after_events: int = 3
+    error: Fail | None = field(default=None, kw_only=True)
 
 
 Step = Reply | ToolCall | Turn | Refuse | Fail | Garbage | Disconnect | AsUsual | Slow | Hold | Cut

@@ -15,8 +15,10 @@ from grader.model.conversations import Conversation, Leftover, Unmatched
 from grader.model.embeddings import Disguising, Embedder, WordLlamaEmbedder
 from grader.model.exchanges import Desk
 from grader.model.journal import Journal
+from grader.model.memory import Memory
 from grader.model.playbook import Held, Playbook
 from grader.model.script import Responder, Step, When
+from grader.model.wires import routes_of
 
 START_SECONDS = 20
 # How long a reply under way may still take at the end; aiohttp takes 0 for "as long as it likes".
@@ -35,7 +37,9 @@ class ModelDouble:
         self.journal = journal or Journal()
         self._embedder = Disguising(embedder or shared_embedder)
         self._playbook = Playbook()
-        self._desk = Desk(self.journal, self._playbook, self._embedder, validate_replies=validate_replies)
+        self._memory = Memory()
+        routes = routes_of(self._memory, self._embedder)
+        self._desk = Desk(self.journal, self._playbook, routes, self._memory, validate_replies=validate_replies)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._started = threading.Event()
         self._stop = asyncio.Event()
@@ -81,6 +85,10 @@ class ModelDouble:
         """While the block runs, texts that hold `words` (in any case) get the vector of `text`, whatever they say."""
         return self._embedder.like(words, text)
 
+    def advance(self, seconds: float) -> None:
+        """Puts the double's clock forward: caches, threads and batches grow old without anybody waiting."""
+        self._memory.clock.advance(seconds)
+
     @property
     def unmatched(self) -> tuple[Unmatched, ...]:
         return self._playbook.unmatched
@@ -95,8 +103,12 @@ class ModelDouble:
         return self._desk.faults
 
     def reset(self) -> None:
-        """Forgets script, conversations, responder, faults, holds and what was wrong so far; the journal stays."""
+        """Forgets script, conversations, responder, faults, holds, what was wrong so far and what the wires remember.
+
+        The journal stays.
+        """
         self._playbook.reset()
+        self._memory.forget()
         self._desk.forget_faults()
 
     def __enter__(self) -> Self:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from grader.model.embeddings import Embedder
 from grader.model.journal import Block, Message, Request, Tool, ToolChoice
-from grader.model.script import Refuse, Reply, Stop, ToolCall, Turn
+from grader.model.memory import Memory
+from grader.model.script import Refuse, Reply, Stop, Thinking, ToolCall, Turn
 from grader.model.wires.anthropic_rules import check
+from grader.model.wires.anthropic_thinking import Signer
 from grader.model.wires.anthropic_vendor import AnthropicVendor
 from grader.model.wires.wire import (
     Answer,
     ChatWire,
     Draft,
     JsonObject,
+    Rejection,
     canonical,
     encoded,
     is_whole,
@@ -22,6 +24,7 @@ from grader.model.wires.wire import (
     objects,
     output_tokens,
     pieces,
+    reasoning_tokens,
     text_of,
     with_ids,
 )
@@ -36,10 +39,29 @@ STOP_REASONS: dict[Stop, str] = {
     "context_window": "model_context_window_exceeded",
 }
 
+# What a block lacks when it starts in a stream.
+EMPTY: dict[str, JsonObject] = {
+    "text": {"text": ""},
+    "tool_use": {"input": {}},
+    "thinking": {"thinking": "", "signature": ""},
+}
+COUNTED_AT_THE_END = (
+    "input_tokens",
+    "cache_creation_input_tokens",
+    "cache_read_input_tokens",
+    "output_tokens",
+    "output_tokens_details",
+)
+
 
 class AnthropicMessages(ChatWire):
     name = "anthropic"
     vendor = AnthropicVendor()
+    reply_type = "anthropic.types:Message"
+    event_type = "anthropic.types:RawMessageStreamEvent"
+
+    def __init__(self, memory: Memory) -> None:
+        self._signer = Signer(memory)
 
     def read(self, body: Mapping[str, Any]) -> Draft:
         max_tokens = body.get("max_tokens")
@@ -55,8 +77,12 @@ class AnthropicMessages(ChatWire):
             continues=_continued(body.get("thread")),
         )
 
-    def validate(self, body: JsonObject, headers: Mapping[str, str], embedder: Embedder) -> None:  # noqa: ARG002
-        check(body, headers)
+    def validate(self, body: JsonObject, request: Request) -> None:
+        check(body, request.headers)
+        self._signer.check(body)
+
+    def error_frame(self, rejection: Rejection, request_id: str, sent: int) -> bytes:  # noqa: ARG002
+        return b"event: error\ndata: " + encoded(self.vendor.error(rejection, request_id)) + b"\n\n"
 
     def render(self, turn: Turn | Refuse, request: Request) -> Answer:
         return self._answer(turn, request, stream=False)
@@ -68,7 +94,7 @@ class AnthropicMessages(ChatWire):
         stop: Stop = "refusal" if isinstance(turn, Refuse) else turn.ending
         whole = Turn(Reply(turn.text)) if isinstance(turn, Refuse) else with_ids(turn, "toolu_")
         tokens = output_tokens(turn)
-        message = _rendered(whole, request, stop, tokens)
+        message = self._rendered(whole, request, stop, tokens)
         if isinstance(turn, Refuse):
             message["stop_details"] = {"type": "refusal", "category": None, "explanation": turn.text}
         events = tuple(_events(message)) if stream else ()
@@ -78,11 +104,51 @@ class AnthropicMessages(ChatWire):
             frames=tuple(f"event: {event['type']}\ndata: ".encode() + encoded(event) + b"\n\n" for event in events),
             plain=b"" if stream else encoded(message),
             reply_text=turn.text,
+            thinking=whole.thinking,
             tool_calls=whole.tool_calls,
             stop=stop,
             input_tokens=request.tokens,
             output_tokens=tokens,
+            reasoning_tokens=reasoning_tokens(turn),
         )
+
+    def _rendered(self, turn: Turn, request: Request, stop: Stop, tokens: int) -> JsonObject:
+        sequences = request.body.get("stop_sequences") or [None]
+        reply_id = new_id("msg_")
+        return {
+            "id": reply_id,
+            "type": "message",
+            "role": "assistant",
+            "model": request.model,
+            "content": self._content(turn, request, reply_id),
+            "container": None,
+            "stop_reason": STOP_REASONS[stop],
+            "stop_sequence": sequences[0] if stop == "stop_sequence" else None,
+            "stop_details": None,
+            "usage": {
+                "input_tokens": request.tokens,
+                "cache_creation_input_tokens": 0,
+                "cache_read_input_tokens": 0,
+                "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
+                "output_tokens": tokens,
+                "output_tokens_details": {"thinking_tokens": reasoning_tokens(turn)},
+                "service_tier": "standard",
+            },
+        }
+
+    def _content(self, turn: Turn, request: Request, reply_id: str) -> list[JsonObject]:
+        """The parts as content blocks, in the script's order; thinking only for who has not switched it off."""
+        shown, hidden = _wants_thinking(request)
+        thoughts = [part for part in turn.parts if isinstance(part, Thinking)]
+        signed = iter(self._signer.blocks(thoughts, model=request.model, reply_id=reply_id, hidden=hidden))
+        content: list[JsonObject] = []
+        for part in turn.parts:
+            if isinstance(part, Thinking):
+                block = next(signed)
+                content += [block] if shown else []
+            elif not (isinstance(part, Reply) and not part.text):
+                content.append(_rendered_block(part))
+        return content
 
 
 def _message(message: JsonObject) -> Message:
@@ -159,27 +225,11 @@ def _continued(thread: object) -> str:
     return text_of(thread.get("previous_message_id")) if isinstance(thread, dict) else ""
 
 
-def _rendered(turn: Turn, request: Request, stop: Stop, tokens: int) -> JsonObject:
-    sequences = request.body.get("stop_sequences") or [None]
-    return {
-        "id": new_id("msg_"),
-        "type": "message",
-        "role": "assistant",
-        "model": request.model,
-        "content": [_rendered_block(part) for part in turn.parts if not (isinstance(part, Reply) and not part.text)],
-        "container": None,
-        "stop_reason": STOP_REASONS[stop],
-        "stop_sequence": sequences[0] if stop == "stop_sequence" else None,
-        "stop_details": None,
-        "usage": {
-            "input_tokens": request.tokens,
-            "cache_creation_input_tokens": 0,
-            "cache_read_input_tokens": 0,
-            "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
-            "output_tokens": tokens,
-            "service_tier": "standard",
-        },
-    }
+def _wants_thinking(request: Request) -> tuple[bool, bool]:
+    """Whether thinking is shown to this request, and whether without its text."""
+    asked = request.body.get("thinking")
+    asked = asked if isinstance(asked, dict) else {}
+    return asked.get("type") != "disabled", asked.get("display") == "omitted"
 
 
 def _rendered_block(part: Reply | ToolCall) -> JsonObject:
@@ -193,7 +243,7 @@ def _events(message: JsonObject) -> Iterator[JsonObject]:
     start: JsonObject = {"content": [], "stop_reason": None, "stop_sequence": None, "stop_details": None}
     yield {"type": "message_start", "message": {**message, **start, "usage": {**usage, "output_tokens": 1}}}
     for index, block in enumerate(message["content"]):
-        empty: JsonObject = {"input": {}} if block["type"] == "tool_use" else {"text": ""}
+        empty = EMPTY.get(block["type"], {})
         yield {"type": "content_block_start", "index": index, "content_block": {**block, **empty}}
         if index == 0:
             yield {"type": "ping"}
@@ -201,14 +251,18 @@ def _events(message: JsonObject) -> Iterator[JsonObject]:
             yield {"type": "content_block_delta", "index": index, "delta": delta}
         yield {"type": "content_block_stop", "index": index}
     ending = {key: message[key] for key in ("container", "stop_reason", "stop_sequence", "stop_details")}
-    counted = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")
-    yield {"type": "message_delta", "delta": ending, "usage": {key: usage[key] for key in counted}}
+    yield {"type": "message_delta", "delta": ending, "usage": {key: usage[key] for key in COUNTED_AT_THE_END}}
     yield {"type": "message_stop"}
 
 
 def _deltas(block: JsonObject) -> Iterator[JsonObject]:
-    if block["type"] == "tool_use":
-        yield {"type": "input_json_delta", "partial_json": ""}
-        yield from ({"type": "input_json_delta", "partial_json": piece} for piece in pieces(canonical(block["input"])))
-    else:
-        yield from ({"type": "text_delta", "text": piece} for piece in pieces(block["text"]))
+    match block["type"]:
+        case "tool_use":
+            yield {"type": "input_json_delta", "partial_json": ""}
+            for piece in pieces(canonical(block["input"])):
+                yield {"type": "input_json_delta", "partial_json": piece}
+        case "thinking":
+            yield from ({"type": "thinking_delta", "thinking": piece} for piece in pieces(block["thinking"]))
+            yield {"type": "signature_delta", "signature": block["signature"]}
+        case "text":
+            yield from ({"type": "text_delta", "text": piece} for piece in pieces(block["text"]))

@@ -22,7 +22,6 @@ KINDS = {
     529: "overloaded_error",
 }
 MESSAGES = {429: "This request would exceed your organization's rate limit.", 529: "Overloaded"}
-CHAT_MODELS = ("claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5")
 LIMITS = {"requests": 4000, "input-tokens": 2_000_000, "output-tokens": 400_000, "tokens": 2_400_000}
 
 
@@ -30,7 +29,10 @@ class AnthropicVendor(Vendor):
     def error(self, rejection: Rejection, request_id: str) -> JsonObject:
         kind = rejection.kind or KINDS.get(rejection.status, "api_error" if rejection.status >= 500 else KINDS[400])
         message = rejection.message or MESSAGES.get(rejection.status, kind.replace("_", " "))
-        return {"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id}
+        error: JsonObject = {"type": kind, "message": message}
+        if rejection.details:
+            error["details"] = rejection.details
+        return {"type": "error", "error": error, "request_id": request_id}
 
     def headers(self, status: int, request_id: str) -> dict[str, str]:
         soon = dt.datetime.now(dt.UTC).replace(microsecond=0) + dt.timedelta(seconds=1)
@@ -46,17 +48,3 @@ class AnthropicVendor(Vendor):
         bearer = key.strip() if scheme.lower() == "bearer" else ""
         if not bearer and not headers.get("x-api-key", "").strip():
             raise Rejection("x-api-key header is required", status=401)
-
-    def models(self, embedding_models: Mapping[str, int]) -> JsonObject:  # noqa: ARG002  Anthropic lists chat models only
-        data = [
-            {
-                "type": "model",
-                "id": name,
-                "display_name": name,
-                "created_at": "2026-01-01T00:00:00Z",
-                "lifecycle": "active",
-                "capabilities": None,  # null is allowed, and true: this model can what its script says
-            }
-            for name in CHAT_MODELS
-        ]
-        return {"data": data, "has_more": False, "first_id": CHAT_MODELS[0], "last_id": CHAT_MODELS[-1]}

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from itertools import takewhile
 from typing import Any
 
-from grader.model.embeddings import Embedder
 from grader.model.journal import Block, Message, Request, Tool, ToolChoice
 from grader.model.script import Refuse, Stop, ToolCall, Turn
 from grader.model.wires.openai_chat_rules import check
@@ -18,6 +17,7 @@ from grader.model.wires.wire import (
     ChatWire,
     Draft,
     JsonObject,
+    Rejection,
     canonical,
     encoded,
     is_whole,
@@ -25,6 +25,7 @@ from grader.model.wires.wire import (
     objects,
     output_tokens,
     pieces,
+    reasoning_tokens,
     text_of,
     with_ids,
 )
@@ -44,6 +45,8 @@ SYSTEM_ROLES = ("system", "developer")
 class OpenAIChat(ChatWire):
     name = "openai-chat"
     vendor = OpenAIVendor()
+    reply_type = "openai.types.chat:ChatCompletion"
+    event_type = "openai.types.chat:ChatCompletionChunk"
 
     def read(self, body: Mapping[str, Any]) -> Draft:
         messages = objects(body.get("messages"))
@@ -61,8 +64,11 @@ class OpenAIChat(ChatWire):
             prefix=canonical([[message.get("content") for message in head], body.get("tools")]),
         )
 
-    def validate(self, body: JsonObject, headers: Mapping[str, str], embedder: Embedder) -> None:  # noqa: ARG002
+    def validate(self, body: JsonObject, request: Request) -> None:  # noqa: ARG002
         check(body)
+
+    def error_frame(self, rejection: Rejection, request_id: str, sent: int) -> bytes:  # noqa: ARG002
+        return b"data: " + encoded(self.vendor.error(rejection, request_id)) + b"\n\n"
 
     def render(self, turn: Turn | Refuse, request: Request) -> Answer:
         return self._answer(turn, request, stream=False)
@@ -74,7 +80,7 @@ class OpenAIChat(ChatWire):
         stop: Stop = "refusal" if isinstance(turn, Refuse) else turn.ending
         whole = turn if isinstance(turn, Refuse) else with_ids(turn, "call_")
         tokens = output_tokens(turn)
-        completion = _rendered(whole, request, stop, tokens)
+        completion = _rendered(whole, request, stop, tokens, reasoning_tokens(turn))
         options = request.body.get("stream_options")
         usage = isinstance(options, dict) and options.get("include_usage") is True
         events = tuple(_chunks(completion, include_usage=usage)) if stream else ()
@@ -86,9 +92,11 @@ class OpenAIChat(ChatWire):
             frames=(*frames, b"data: [DONE]\n\n") if stream else (),
             reply_text=turn.text,
             tool_calls=whole.tool_calls if isinstance(whole, Turn) else (),
+            thinking="" if isinstance(turn, Refuse) else turn.thinking,
             stop=stop,
             input_tokens=request.tokens,
             output_tokens=tokens,
+            reasoning_tokens=reasoning_tokens(turn),
         )
 
 
@@ -164,7 +172,7 @@ def _tool_choice(choice: object) -> ToolChoice:
             return None
 
 
-def _rendered(turn: Turn | Refuse, request: Request, stop: Stop, tokens: int) -> JsonObject:
+def _rendered(turn: Turn | Refuse, request: Request, stop: Stop, tokens: int, reasoning: int) -> JsonObject:
     refusal = turn.text if stop == "refusal" else None
     message: JsonObject = {
         "role": "assistant",
@@ -188,7 +196,7 @@ def _rendered(turn: Turn | Refuse, request: Request, stop: Stop, tokens: int) ->
             "total_tokens": request.tokens + tokens,
             "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
             "completion_tokens_details": {
-                "reasoning_tokens": 0,
+                "reasoning_tokens": reasoning,
                 "audio_tokens": 0,
                 "accepted_prediction_tokens": 0,
                 "rejected_prediction_tokens": 0,

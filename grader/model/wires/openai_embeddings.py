@@ -30,6 +30,11 @@ FIELDS = frozenset({"input", "model", "dimensions", "encoding_format", "user"})
 class OpenAIEmbeddings(ComputedWire):
     name = "openai-embeddings"
     vendor = OpenAIVendor()
+    reply_type = "openai.types:CreateEmbeddingResponse"
+    slow = True
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
 
     def read(self, body: Mapping[str, Any]) -> Draft:
         dimensions = body.get("dimensions")
@@ -41,7 +46,8 @@ class OpenAIEmbeddings(ComputedWire):
             dimensions=dimensions if is_whole(dimensions) else None,
         )
 
-    def validate(self, body: JsonObject, headers: Mapping[str, str], embedder: Embedder) -> None:  # noqa: ARG002
+    def validate(self, body: JsonObject, request: Request) -> None:  # noqa: ARG002
+        embedder = self._embedder
         if not isinstance(body.get("model"), str) or not body["model"]:
             raise Rejection("you must provide a model parameter")
         if body["model"] not in embedder.models:
@@ -60,8 +66,8 @@ class OpenAIEmbeddings(ComputedWire):
             message = f"Invalid value: '{body['encoding_format']}'. Supported values are: 'float' and 'base64'."
             raise Rejection(message, param="encoding_format", code="invalid_value")
 
-    def compute(self, request: Request, embedder: Embedder) -> Answer:
-        vectors = embedder.embed(request.model, request.inputs)
+    def compute(self, request: Request) -> Answer:
+        vectors = self._embedder.embed(request.model, request.inputs)
         if request.dimensions is not None and request.dimensions < vectors.shape[1]:
             vectors = shorten(vectors, request.dimensions)
         packed = request.body.get("encoding_format") == "base64"

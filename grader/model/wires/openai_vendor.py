@@ -20,8 +20,6 @@ MESSAGES = {
     500: "The server had an error while processing your request. Sorry about that!",
     503: "The engine is currently overloaded, please try again later.",
 }
-CHAT_MODELS = ("gpt-6.2-sol", "gpt-6-astra")
-CREATED = 1_767_225_600  # 2026-01-01
 
 
 class OpenAIVendor(Vendor):
@@ -60,12 +58,3 @@ class OpenAIVendor(Vendor):
                 status=401,
                 kind="invalid_request_error",
             )
-
-    def models(self, embedding_models: Mapping[str, int]) -> JsonObject:
-        return {
-            "object": "list",
-            "data": [
-                {"id": name, "object": "model", "created": CREATED, "owned_by": "meridian"}
-                for name in (*CHAT_MODELS, *embedding_models)
-            ],
-        }

@@ -6,12 +6,11 @@ import json
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-from grader.model.embeddings import Embedder
-from grader.model.journal import Block, Message, Request, Tool, ToolChoice, WireName, tokens_of
-from grader.model.script import Refuse, Reply, Step, Stop, ToolCall, Turn
+from grader.model.journal import Block, CacheMark, Message, Request, Tool, ToolChoice, WireName, tokens_of
+from grader.model.script import Refuse, Reply, Step, Stop, Thinking, ToolCall, Turn
 
 JsonObject = dict[str, Any]
 
@@ -33,6 +32,7 @@ class Rejection(Exception):  # noqa: N818  an answer with an error status, not a
         kind: str | None = None,
         param: str | None = None,
         code: str | None = None,
+        details: JsonObject | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -40,6 +40,22 @@ class Rejection(Exception):  # noqa: N818  an answer with an error status, not a
         self.kind = kind
         self.param = param
         self.code = code
+        self.details = details
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """One HTTP request as the server got it; `headers` by lower-case name, keys among them."""
+
+    number: int
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    raw: bytes
+    at: float
+    params: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+    account: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,21 +73,37 @@ class Draft:
     dimensions: int | None = None
     prefix: str = ""
     continues: str = ""  # id of the reply that it goes on from, when the request names one
+    cache_marks: tuple[CacheMark, ...] = ()
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One reply on its way out: a plain body, or stream events, and the same in neutral words for the journal."""
+    """One reply on its way out: a plain body, or stream events, and the same in neutral words for the journal.
+
+    `lines` are the objects of a body of JSON lines. `keep` is for the wire alone: it gets it back in `settle`.
+    """
 
     body: JsonObject | None = None
     plain: bytes = b""  # the body as bytes
+    content_type: str = "application/json"
+    lines: tuple[JsonObject, ...] = ()
     events: tuple[JsonObject, ...] = ()
     frames: tuple[bytes, ...] = ()  # the events as bytes of the stream
     reply_text: str = ""
+    thinking: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     stop: Stop | None = None
     input_tokens: int = 0
     output_tokens: int = 0
+    reasoning_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    keep: Any = None
+
+    @property
+    def all_input_tokens(self) -> int:
+        return self.input_tokens + self.cache_read_tokens + self.cache_write_tokens
 
     @property
     def reply_id(self) -> str:
@@ -94,30 +126,42 @@ class Vendor(ABC):
     def authenticate(self, headers: Mapping[str, str]) -> None:
         """Raises Rejection when the request brings no key; any key will do."""
 
-    @abstractmethod
-    def models(self, embedding_models: Mapping[str, int]) -> JsonObject: ...
-
 
 class Wire(ABC):
-    """One endpoint: reads a request into neutral words, judges it as the vendor would, renders the reply."""
+    """One endpoint: reads a request into neutral words, judges it as the vendor would, makes the reply.
+
+    Each double has wires of its own: a wire may keep what it remembers on shelves of the double's `Memory`.
+    All methods but a slow `compute` run on the server's loop, one at a time.
+    """
 
     name: ClassVar[WireName]
     vendor: ClassVar[Vendor]
+    # SDK types that our replies must fit, as `module:name`, with `[other]` for a generic one; looked up by conformance.
+    reply_type: ClassVar[str] = ""
+    event_type: ClassVar[str] = ""
+    takes_body: ClassVar[bool] = True  # without: whatever comes is read as an empty object
+    in_journal: ClassVar[bool] = True  # without: the endpoint carries nothing of the program's
 
-    def parse(self, raw: bytes, headers: Mapping[str, str], *, number: int, path: str, at: float) -> Request:
+    def parse(self, arrival: Arrival) -> Request:
         """Reads what can be read; never fails, so that the journal holds bad requests too."""
-        bare = unknown_request(raw, headers, number=number, path=path, at=at)
-        draft = self.read(bare.body)
+        bare = replace(unknown_request(arrival), wire=self.name)
         if not bare.body:
-            return replace(bare, wire=self.name)
-        return replace(bare, wire=self.name, **{name: getattr(draft, name) for name in draft.__dataclass_fields__})
+            return bare
+        draft = self.read(bare.body)
+        return replace(bare, **{name: getattr(draft, name) for name in draft.__dataclass_fields__})
+
+    def read(self, body: Mapping[str, Any]) -> Draft:  # noqa: ARG002  an endpoint may have nothing to read
+        return Draft()
 
     @abstractmethod
-    def read(self, body: Mapping[str, Any]) -> Draft: ...
-
-    @abstractmethod
-    def validate(self, body: JsonObject, headers: Mapping[str, str], embedder: Embedder) -> None:
+    def validate(self, body: JsonObject, request: Request) -> None:
         """Raises Rejection with the vendor's words when the vendor would refuse the request."""
+
+    def settle(self, request: Request, answer: Answer | None) -> None:  # noqa: B027  most wires remember nothing
+        """The exchange is over: the answer when the model gave one, cut off or not; None when it did not.
+
+        Called once for each request, just before the program can see the end of its answer.
+        """
 
 
 class ChatWire(Wire):
@@ -129,24 +173,40 @@ class ChatWire(Wire):
     @abstractmethod
     def render_stream(self, turn: Turn | Refuse, request: Request) -> Answer: ...
 
+    @abstractmethod
+    def error_frame(self, rejection: Rejection, request_id: str, sent: int) -> bytes:
+        """The event that ends a stream with an error, after `sent` events."""
+
 
 class ComputedWire(Wire):
     """An endpoint that answers by computing, without a script."""
 
+    slow: ClassVar[bool] = False  # computed in a thread of its own, so that no other request waits for it
+
     @abstractmethod
-    def compute(self, request: Request, embedder: Embedder) -> Answer: ...
+    def compute(self, request: Request) -> Answer:
+        """The answer; raises Rejection when what the request names is not there."""
 
 
-def unknown_request(raw: bytes, headers: Mapping[str, str], *, number: int, path: str, at: float) -> Request:
+def unknown_request(arrival: Arrival) -> Request:
     """A request of no wire we speak; a body that is no JSON object is kept as text, for canaries hide anywhere."""
-    safe = {name.lower(): REDACTED if name.lower() in SECRET_HEADERS else value for name, value in headers.items()}
+    safe = {name: REDACTED if name in SECRET_HEADERS else value for name, value in arrival.headers.items()}
+    bare = Request(
+        arrival.number,
+        "unknown",
+        arrival.path,
+        headers=safe,
+        at=arrival.at,
+        method=arrival.method,
+        params=arrival.params,
+        query=arrival.query,
+        account=arrival.account,
+    )
     try:
-        body = json_object(raw)
+        return replace(bare, body=json_object(arrival.raw))
     except Rejection:
-        text = raw.decode("utf-8", "replace")
-        messages = (Message("unreadable", (Block("other", text=text),)),) if text else ()
-        return Request(number, "unknown", path, messages=messages, headers=safe, at=at)
-    return Request(number, "unknown", path, headers=safe, body=body, at=at)
+        text = arrival.raw.decode("utf-8", "replace")
+        return replace(bare, messages=(Message("unreadable", (Block("other", text=text),)),) if text else ())
 
 
 def json_object(raw: bytes) -> JsonObject:
@@ -185,6 +245,11 @@ def canonical(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
+def json_answer(body: JsonObject) -> Answer:
+    """An answer that is one JSON object."""
+    return Answer(body=body, plain=encoded(body))
+
+
 def encoded(value: object) -> bytes:
     """The value as the bytes of JSON; half a surrogate pair, which UTF-8 cannot hold, becomes a question mark."""
     return canonical(value).encode("utf-8", "replace")
@@ -203,7 +268,7 @@ def with_ids(turn: Turn, prefix: str) -> Turn:
 def as_turn(step: Step) -> Turn | Refuse:
     """A bare Reply or ToolCall is a turn of one."""
     match step:
-        case Reply() | ToolCall():
+        case Reply() | ToolCall() | Thinking():
             return Turn(step)
         case Turn() | Refuse():
             return step
@@ -212,11 +277,16 @@ def as_turn(step: Step) -> Turn | Refuse:
 
 
 def output_tokens(turn: Turn | Refuse) -> int:
-    """Tokens of text and of tool calls' names and arguments; never zero, as at the vendors'."""
+    """Tokens of text, thinking and tool calls' names and arguments; never zero, as at the vendors'."""
     if isinstance(turn, Refuse):
         return max(1, tokens_of(len(turn.text)))
     calls = sum(len(call.name) + len(canonical(call.arguments)) for call in turn.tool_calls)
-    return max(1, tokens_of(len(turn.text) + calls))
+    return max(1, tokens_of(len(turn.text) + calls)) + reasoning_tokens(turn)
+
+
+def reasoning_tokens(turn: Turn | Refuse) -> int:
+    """Tokens of the thinking in a reply, which output tokens include."""
+    return 0 if isinstance(turn, Refuse) else tokens_of(len(turn.thinking))
 
 
 def pieces(text: str) -> Iterator[str]:
