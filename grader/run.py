@@ -169,6 +169,7 @@ def _spec(request: Request, submission: Submission, folder: Path) -> SessionSpec
         submission=str(submission.folder),
         scratch=str(folder / "scratch"),
         argv=_argv(read_override(lab, request.source) or lab.program.entry),
+        speaks=lab.program.speaks,
         environment=dict(lab.program.environment),
         warm=lab.program.warm,
         ready=lab.program.ready,

@@ -286,13 +286,13 @@ def test_threads_may_script_while_requests_come_in(double: ModelDouble) -> None:
 
 def test_a_check_fails_in_a_sentence_for_what_is_unmatched_or_left(double: ModelDouble) -> None:
     theatre = Theatre.__new__(Theatre)  # only the doubles matter here
-    theatre._doubles = [double]
+    theatre._doubles, theatre._started = [double], []
     double.conversation("mine").script(Reply("ok"))
     with pytest.raises(Mismatch, match="fewer model calls") as fewer:
-        theatre.expect_script_played()
+        theatre.expect_settled()
     assert fewer.value.observed == "1 fewer; Reply of the conversation 'mine' (which never began) was never asked for"
     post(double, "mine")
     post(double, "mine", "ok", "more")
     with pytest.raises(Mismatch, match="nothing in this scenario calls for") as more:
-        theatre.expect_script_played()
+        theatre.expect_settled()
     assert "the conversation 'mine' had been given all of its 1 steps and asked once more" in more.value.observed

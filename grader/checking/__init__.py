@@ -1,6 +1,10 @@
 """All that a check may import: say what is expected, drive the program, script the model, read the database."""
 
+from grader.checking.command import Command, Finished
 from grader.checking.expect import Mismatch, check, expect, expect_equal, note
+from grader.checking.mcp_http import McpHttp
+from grader.checking.mcp_messages import Answer, Mcp
+from grader.checking.mcp_stdio import McpStdio
 from grader.checking.program import Program, ProgramCrashed, ProgramTimeout, Response
 from grader.checking.stage import FreshStage, Stage
 from grader.model import (
@@ -25,15 +29,21 @@ from grader.model import (
 )
 
 __all__ = [
+    "Answer",
     "Block",
+    "Command",
     "Conversation",
     "Cut",
     "Disconnect",
     "Exchange",
     "Fail",
+    "Finished",
     "FreshStage",
     "Garbage",
     "Hold",
+    "Mcp",
+    "McpHttp",
+    "McpStdio",
     "Message",
     "Mismatch",
     "ModelDouble",

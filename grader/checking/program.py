@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import math
 import signal
 import socket
 import sys
@@ -18,7 +16,8 @@ import httpx2
 import psutil
 
 from grader.checking.expect import Mismatch, shown
-from grader.sandbox import Launcher, Limits, Reach, Running
+from grader.checking.strict_json import read_json
+from grader.sandbox import Launcher, Limits, Output, Reach, Running
 
 REPLY_BYTES = 1024 * 1024
 _POLL_SECONDS = 0.02
@@ -54,11 +53,12 @@ class Response:
         """The body as strict JSON.
 
         Raises:
-            Mismatch: it is not JSON (NaN is not), is nested too deeply, or holds a number that no double can hold.
+            Mismatch: it is not JSON (NaN is not), has a key twice, is nested too deeply, or holds a number that no
+                double can hold.
         """
         try:
-            return json.loads(self.body, parse_constant=_no_constant, parse_int=_integer, parse_float=_number)
-        except (ValueError, RecursionError) as error:
+            return read_json(self.body)
+        except ValueError as error:
             raise Mismatch(
                 f"the answer to {self.asked} is not JSON that can be read: {str(error)[:200]}",
                 expected="a JSON body",
@@ -109,9 +109,17 @@ class Program:
         return self.running.alive
 
     @property
+    def kept(self) -> Output:
+        """The tail of what it printed on stdout and stderr, as it grows."""
+        return self.running.output
+
+    @property
     def output(self) -> str:
         """The tail of what it printed on stdout and stderr."""
-        return self.running.output.text()
+        return self.kept.text()
+
+    def expect_sound(self) -> None:
+        """Nothing is left to find after a check: an answer that nobody asked for has no place in HTTP."""
 
     def request(
         self,
@@ -206,7 +214,7 @@ class Program:
         with httpx2.Client(trust_env=False, headers={"accept-encoding": "identity"}) as client:
             while time.monotonic() < deadline:
                 if running.wait(_POLL_SECONDS) is not None:
-                    raise ProgramCrashed(*self._death(running, "before it was ready"))
+                    raise ProgramCrashed(*death(running, "before it was ready"))
                 try:
                     reply = client.get(f"http://127.0.0.1:{self.port}{self.recipe.ready}", timeout=2.0)
                 except httpx2.ConnectError:
@@ -226,14 +234,6 @@ class Program:
             or f"GET {self.recipe.ready} must answer 200 within {self.recipe.ready_seconds:g} seconds of the start.",
         )
 
-    def _death(self, running: Running, when: str) -> tuple[str, str, str]:
-        code = running.exit_code or 0
-        how = f"with status {code}" if code >= 0 else f"by signal {signal.Signals(-code).name}"
-        hint = "Read the end of its output below: what it printed last is usually the reason."
-        if running.flooded:
-            how, hint = "because it printed more than 8 MiB", "It was killed for that: log less."
-        return f"the program ended {how} {when}", running.output.text(), hint
-
     def _timeout(self, asked: str, seconds: float) -> ProgramTimeout:
         return ProgramTimeout(
             f"no whole answer to {asked} within {seconds:g} seconds",
@@ -244,13 +244,23 @@ class Program:
     def _broken(self, asked: str, error: Exception) -> Exception:
         # The connection may break some milliseconds before the process is reaped.
         if self.running.wait(0.5) is not None:
-            return ProgramCrashed(*self._death(self.running, f"during {asked}"))
+            return ProgramCrashed(*death(self.running, f"during {asked}"))
         return Mismatch(
             f"{asked} was not answered with one HTTP response",
             expected="status, headers and a whole body",
             observed=f"{type(error).__name__}: {error}",
             hint="The connection was refused or closed early, or what was sent is not HTTP/1.1.",
         )
+
+
+def death(running: Running, when: str) -> tuple[str, str, str]:
+    """How a program ended, as the arguments of ProgramCrashed."""
+    code = running.exit_code or 0
+    how = f"with status {code}" if code >= 0 else f"by signal {signal.Signals(-code).name}"
+    hint = "Read the end of its output below: what it printed last is usually the reason."
+    if running.flooded:
+        how, hint = "because it printed more than 8 MiB", "It was killed for that: log less."
+    return f"the program ended {how} {when}", running.output.text(), hint
 
 
 def base_environment(scratch: Path) -> dict[str, str]:
@@ -314,19 +324,3 @@ def _where_it_listens(running: Running, port: int) -> str:
     if not found or f"127.0.0.1:{port}" in found:
         return ""
     return f"It listens on {', '.join(sorted(found))}; the grader asks 127.0.0.1:{port}. Take the port from PORT."
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _integer(digits: str) -> int:
-    _number(digits)
-    return int(digits)
-
-
-def _number(digits: str) -> float:
-    # A check that computes with what it reads must not break on it.
-    if math.isinf(value := float(digits)):
-        raise ValueError(f"the number {digits[:20]}… of {len(digits)} digits is too large")
-    return value

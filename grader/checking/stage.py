@@ -12,7 +12,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
+from grader.checking.command import Command
 from grader.checking.expect import Mismatch
+from grader.checking.mcp_http import McpHttp
+from grader.checking.mcp_messages import Mcp
+from grader.checking.mcp_stdio import McpStdio
 from grader.checking.program import Program, ProgramCrashed, Recipe
 from grader.errors import GraderFault
 from grader.model import ModelDouble
@@ -20,11 +24,20 @@ from grader.submission import write_fault
 
 if TYPE_CHECKING:
     from grader.model import Exchange
-    from grader.sandbox import Launcher, Running
+    from grader.sandbox import Launcher
     from grader.services.postgres import Database, Server
 
 TERM_SECONDS = 5.0
 SHARED_STARTS = 4
+# What drives a program, by what its lab.toml says it speaks. A pytest suite is a command that happens to run tests.
+Driver = Program | Command | McpStdio
+DRIVERS: dict[str, type[Driver]] = {
+    "http": Program,
+    "mcp-http": Program,
+    "mcp-stdio": McpStdio,
+    "cli": Command,
+    "pytest": Command,
+}
 
 
 class FreshStage(Protocol):
@@ -45,10 +58,59 @@ class Stage:
     _theatre: Theatre
     _recipe: Recipe
     _database: Database | None
-    program: Program = field(init=False)
+    _driver: Driver = field(init=False)
 
     def __post_init__(self) -> None:
-        self.program = self._theatre.start(self._recipe)
+        self._driver = self._theatre.start(self._recipe)
+
+    @property
+    def program(self) -> Program:
+        """The running HTTP service (`speaks = "http"` or "mcp-http")."""
+        if isinstance(self._driver, Program):
+            return self._driver
+        raise self._speaks_otherwise("program")
+
+    @property
+    def command(self) -> Command:
+        """The command line (`speaks = "cli"` or "pytest")."""
+        if isinstance(self._driver, Command):
+            return self._driver
+        raise self._speaks_otherwise("command")
+
+    @property
+    def mcp(self) -> Mcp:
+        """The running MCP server, on either transport; over HTTP at /mcp."""
+        if isinstance(self._driver, McpStdio):
+            return self._driver
+        return McpHttp(self.program)
+
+    @property
+    def mcp_stdio(self) -> McpStdio:
+        """The running MCP server on its standard streams (`speaks = "mcp-stdio"`)."""
+        if isinstance(self._driver, McpStdio):
+            return self._driver
+        raise self._speaks_otherwise("mcp_stdio")
+
+    def _speaks_otherwise(self, name: str) -> GraderFault:
+        return GraderFault(
+            f"the check asks for `stage.{name}`, but the lab speaks {self._theatre.speaks!r}",
+            mend="Set `speaks` under [program] in its lab.toml, or ask for what it speaks.",
+            slug="lab-invalid",
+        )
+
+    @property
+    def alive(self) -> bool:
+        """Whether the program can still be asked."""
+        return self._driver.alive
+
+    @property
+    def output(self) -> str:
+        """The end of what the program printed."""
+        return self._driver.output
+
+    def kill(self) -> None:
+        """SIGKILL the program."""
+        self._driver.kill()
 
     @property
     def database(self) -> Database:
@@ -70,28 +132,28 @@ class Stage:
         Raises:
             ProgramCrashed: it does not end within 5 seconds of SIGTERM, or does not start again.
         """
-        if not kill and self.program.alive:
-            self.program.signal(signal.SIGTERM)
-            if self.program.wait(TERM_SECONDS) is None:
-                output = self.program.output
-                self.program.close()
+        if not kill and self._driver.alive:
+            self._driver.signal(signal.SIGTERM)
+            if self._driver.wait(TERM_SECONDS) is None:
+                output = self._driver.output
+                self._driver.close()
                 raise ProgramCrashed(
                     f"the program still ran {TERM_SECONDS:g} seconds after SIGTERM",
                     output,
                     "Stop serving and exit: does a handler swallow the signal, or is a thread waited for?",
                 )
-        self.program.close()
+        self._driver.close()
         self._recipe = replace(self._recipe, environment={**self._recipe.environment, **(environment or {})})
-        self.program = self._theatre.start(self._recipe)
+        self._driver = self._theatre.start(self._recipe)
 
     def revive(self) -> None:
         """Start the program again when an earlier check left it dead."""
-        if not self.program.alive:
+        if not self.alive:
             self.restart(kill=True)
 
     def close(self) -> None:
         """Kill the program."""
-        self.program.close()
+        self._driver.close()
 
 
 class Theatre:
@@ -105,6 +167,7 @@ class Theatre:
         launcher: Launcher,
         recipe: Recipe,
         *,
+        speaks: str = "http",
         wires: tuple[str, ...],
         postgres: bool,
         postgres_settings: Mapping[str, str],
@@ -113,6 +176,7 @@ class Theatre:
     ) -> None:
         self._launcher = launcher
         self._recipe = recipe
+        self.speaks = speaks
         self._wires = wires
         self._seconds = seconds
         self._postgres_settings = postgres_settings
@@ -123,8 +187,8 @@ class Theatre:
         self._shared: Stage | None = None
         self._shared_used = False
         self._starts = 0
-        self._started: list[Running] = []
-        self._printed: list[tuple[Running, int]] = []
+        self._started: list[Driver] = []
+        self._printed: list[tuple[Driver, int]] = []
         self._doubles: list[ModelDouble] = []
         self._shared_starts = 0
         self.start_failure: ProgramCrashed | None = None
@@ -133,7 +197,7 @@ class Theatre:
             self._leasing = threading.Thread(target=self._lease, args=(purpose,), name="lease", daemon=True)
             self._leasing.start()
 
-    def start(self, recipe: Recipe) -> Program:
+    def start(self, recipe: Recipe) -> Driver:
         """Start a program in a fresh copy of its files, with a fresh home: what it left on disk is gone."""
         self._starts += 1
         home = recipe.folder.parent / f"start-{self._starts}"
@@ -146,14 +210,14 @@ class Theatre:
         recipe = replace(
             recipe, folder=home / "submission", environment=environment, own=home, connect=_ports(environment)
         )
-        program = Program(self._launcher, recipe, seconds=self._seconds)
-        self._started.append(program.running)
-        return program
+        driver = DRIVERS[self.speaks](self._launcher, recipe, seconds=self._seconds)
+        self._started.append(driver)
+        return driver
 
     def printed(self) -> str:
         """What programs have printed since the last check began."""
         began = dict(self._printed)
-        return "".join(running.output.text(began.get(running, 0)) for running in self._started)
+        return "".join(driver.kept.text(began.get(driver, 0)) for driver in self._started)
 
     def shared(self) -> Stage:
         """The run's one warm stage, started on first use and again when a check left it dead.
@@ -168,12 +232,12 @@ class Theatre:
             if self._shared is None:
                 self._shared_starts += 1
                 self._shared = self._stack.enter_context(self.fresh())
-            elif not self._shared.program.alive:
+            elif not self._shared.alive:
                 self._shared_starts += 1
                 if self._shared_starts > SHARED_STARTS:
                     raise ProgramCrashed(
                         f"the program had to be started {SHARED_STARTS} times and is not started again",
-                        self._shared.program.output,
+                        self._shared.output,
                         "Mend the checks above that crashed or timed out first.",
                     )
                 self._shared.revive()
@@ -209,8 +273,8 @@ class Theatre:
     def begin(self) -> tuple[int, ...]:
         """A check begins: where each double's journal stands now."""
         self._shared_used = False
-        self._printed = [(running, running.output.total) for running in self._started if running.alive]
-        self._started = [running for running, _ in self._printed]
+        self._printed = [(driver, driver.kept.total) for driver in self._started if driver.alive]
+        self._started = [driver for driver, _ in self._printed]
         return tuple(double.journal.mark() for double in self._doubles)
 
     def exchanges(self, began: tuple[int, ...]) -> tuple[Exchange, ...]:
@@ -222,12 +286,14 @@ class Theatre:
             for exchange in double.journal.since(mark)
         )
 
-    def expect_script_played(self) -> None:
-        """After a check that passed: nothing was asked that the script did not foresee, and nothing is left of it.
+    def expect_settled(self) -> None:
+        """After a check that passed: no program has said what nobody asked for, and the script was played to its end.
 
         Raises:
-            Mismatch: a request met no step, or steps were never asked for.
+            Mismatch: a message that no request has, a model call that met no step, or steps never asked for.
         """
+        for driver in self._started:
+            driver.expect_sound()
         for double in self._doubles:
             if turned_away := double.journal.turned_away:
                 raise Mismatch(
@@ -262,7 +328,7 @@ class Theatre:
     def after_hang(self) -> None:
         """The last check hung or saw a crash: the next one gets a program that has been started anew."""
         if self._shared and self._shared_used:
-            self._shared.program.kill()
+            self._shared.kill()
 
     def close(self) -> None:
         """Close every stage and end the lease."""

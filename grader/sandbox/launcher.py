@@ -298,7 +298,7 @@ class Launcher:
                 running.ended(signal.SIGKILL)  # the keeper kills its programs before it goes
 
     def _messages(self) -> Iterator[dict[str, Any]]:
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError), self._replies:
             for line in self._replies:
                 yield json.loads(line)
 

@@ -23,7 +23,7 @@ class SessionSpec:
         checks: folder with the hidden checks.
         submission: folder with the staged files.
         scratch: the program's home and temporary folder.
-        argv, environment, warm, ready, ready_seconds: how the program is started.
+        argv, speaks, environment, warm, ready, ready_seconds: how the program is started and talked to.
         wires, postgres, postgres_settings: what runs beside it.
         tasks: ids that a check may name.
         only: names of checks or tasks; empty for all.
@@ -37,6 +37,7 @@ class SessionSpec:
     submission: str
     scratch: str
     argv: tuple[str, ...]
+    speaks: str
     environment: dict[str, str]
     warm: tuple[str, ...]
     ready: str

@@ -162,12 +162,12 @@ class CheckingSession:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:
-        """Bound the check itself, then ask the double whether the script was played to its end."""
+        """Bound the check itself, then ask whether anything is left to find: on the wire, or of the script."""
         mark: CheckMark = item.obj.__check__  # type: ignore[attr-defined]
         try:
             with _deadline(mark.seconds or self.spec.seconds_per_check):
                 result = yield
-                self.theatre.expect_script_played()
+                self.theatre.expect_settled()
                 return result
         finally:
             self.channel.exchanges(item.name, self.theatre.exchanges(self._began))

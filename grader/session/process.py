@@ -66,6 +66,7 @@ def _run(spec: SessionSpec, channel: Channel) -> int:
         theatre = Theatre(
             launcher,
             recipe,
+            speaks=spec.speaks,
             wires=spec.wires,
             postgres=spec.postgres,
             postgres_settings=spec.postgres_settings,
