@@ -81,6 +81,10 @@ def build_parser() -> argparse.ArgumentParser:
     wire = _add(commands, "wire", "show what your program said to the model in the last run", _wire)
     _lab(wire)
     wire.add_argument("--check", metavar="NAME", help="only this check's exchanges")
+    wire.add_argument("--last", action="store_true", help="only the last exchange")
+    wire.add_argument(
+        "--diff", nargs=2, type=int, metavar=("A", "B"), help="what changed from exchange A to B, and what is cacheable"
+    )
     wire.add_argument("--json", action="store_true", help="as JSON")
 
     verify = _add(commands, "verify", "prove that a lab's checks tell right programs from wrong ones", _verify)
@@ -199,12 +203,13 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _wire(arguments: argparse.Namespace) -> int:
-    from grader import run  # noqa: PLC0415 - as above
-    from grader.report.wire import show  # noqa: PLC0415 - as above
+    from grader.recordings import read_last  # noqa: PLC0415 - as above
+    from grader.report.wire import Choice, show  # noqa: PLC0415 - as above
 
-    recorded = run.read_wire(_find(arguments))
+    lab = _find(arguments)
+    choice = Choice(arguments.check, last=arguments.last, diff=tuple(arguments.diff) if arguments.diff else None)
     width, colour = shutil.get_terminal_size().columns, sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    sys.stdout.write(show(recorded, check=arguments.check, as_json=arguments.json, width=width, colour=colour))
+    sys.stdout.write(show(lab.name, read_last(lab), choice, as_json=arguments.json, width=width, colour=colour))
     return 0
 
 

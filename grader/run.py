@@ -6,21 +6,20 @@ stage the files → check them in a session of its own → score the verdicts �
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import secrets
 import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from grader import __version__
 from grader.errors import EXIT_NOT_GRADED, EXIT_NOT_YET, EXIT_PASSED, GraderFault, UsageError
 from grader.lab import Lab, read_override
+from grader.recordings import keep, place_for
 from grader.sandbox.levels import UNSANDBOXED, Isolation
 from grader.score import Score, score
 from grader.session.events import SessionSpec
@@ -125,7 +124,7 @@ def check_lab(request: Request, listen: Listener) -> LabResult:
         submission = _staged(request, folder)
         spec = _spec(request, submission, folder)
         end = run_session(spec, folder, listen, warden=request.session_warden)
-        _keep_wire(request.lab, Path(spec.wire_file))
+        keep(Path(spec.wire_file), request.lab)
     return _result(request, end, submission, time.monotonic() - began, str(folder) if request.keep else "")
 
 
@@ -186,7 +185,7 @@ def _spec(request: Request, submission: Submission, folder: Path) -> SessionSpec
         output_kb=lab.limits.output_kb,
         level=request.isolation.mechanism,
         warden=request.warden,
-        wire_file=str(folder / "wire.json"),
+        wire_file=str(place_for(lab, otherwise=folder)),
     )
 
 
@@ -220,33 +219,3 @@ def digest_of(folder: Path) -> str:
         if path.is_file() and "__pycache__" not in path.parts:
             digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes() + b"\0")
     return digest.hexdigest()
-
-
-def last_wire(lab: Lab) -> Path:
-    """Where the journal of a lab's last run is kept."""
-    return lab.root / ".grader" / lab.name / "wire.json"
-
-
-def _keep_wire(lab: Lab, wire: Path) -> None:
-    """Keep the journal for `grader wire`; a checkout that cannot be written loses it and nothing else."""
-    target = last_wire(lab)
-    with suppress(OSError):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_suffix(f".{os.getpid()}")
-        shutil.copyfile(wire, partial)
-        partial.replace(target)
-
-
-def read_wire(lab: Lab) -> list[dict[str, object]]:
-    """The last run's journal: one {"check", "exchanges"} per check that called the double.
-
-    Raises:
-        UsageError: there is none.
-    """
-    path = last_wire(lab)
-    if not path.is_file():
-        raise UsageError(
-            f"no run of {lab.name} has been recorded here", mend=f"Run `grader check {lab.name}` first.", slug="no-wire"
-        )
-    recorded: list[dict[str, object]] = json.loads(path.read_text("utf-8"))["checks"]
-    return recorded

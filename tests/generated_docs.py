@@ -79,7 +79,8 @@ def _help(parser: argparse.ArgumentParser) -> str:
             lines += [f"  {choice.dest:<22} {choice.help}" for choice in action._choices_actions]
         elif action.dest != "help":
             name = ", ".join(action.option_strings) or str(action.metavar or action.dest)
-            value = f" {action.metavar}" if action.option_strings and action.metavar else ""
+            values = " ".join(action.metavar) if isinstance(action.metavar, tuple) else action.metavar
+            value = f" {values}" if action.option_strings and values else ""
             choices = "|".join(map(str, action.choices)) if action.choices else ""
             lines.append(f"  {choices or name + value:<22} {action.help or ''}".rstrip())
     return "\n".join(lines) + "\n"

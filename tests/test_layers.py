@@ -17,7 +17,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("grader.lab_pages",),
     ("grader.run",),
     ("grader.report",),
-    ("grader.session", "grader.score"),
+    ("grader.session", "grader.score", "grader.recordings"),
     ("grader.checks",),
     ("grader.checking",),
     ("grader.submission", "grader.sandbox", "grader.services", "grader.model"),

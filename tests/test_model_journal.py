@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import httpx2
@@ -13,7 +13,7 @@ from grader.model.journal import Block, Exchange, Journal, Message, Request, Too
 from grader.model.script import Cut, Fail, Reply, ToolCall, Turn
 from grader.model.server import ModelDouble
 from grader.report.inert import inert
-from grader.report.wire_view import render
+from grader.report.wire import Choice, show
 
 KEY = "sk-very-secret"
 HEADERS = {"authorization": f"Bearer {KEY}", "x-api-key": KEY, "anthropic-version": "2026-10-21", "x-run": "7"}
@@ -73,6 +73,10 @@ def double(running: ModelDouble) -> ModelDouble:
     running.reset()
     running.respond(lambda _: Turn(Reply("fine"), ToolCall("find", {"q": 2}, id="t9")))
     return running
+
+
+def render(exchanges: Sequence[Exchange], width: int = 100, colour: bool = False) -> str:
+    return show("lab-01", exchanges, Choice(), width=width, colour=colour)
 
 
 def send(double: ModelDouble, path: str, body: dict[str, Any]) -> Exchange:
@@ -205,7 +209,9 @@ def test_the_journal_takes_many_threads() -> None:
 def test_the_view_shows_who_said_what(double: ModelDouble) -> None:
     shown = render([send(double, "/v1/messages", {**ANTHROPIC, "stream": True})], width=120)
     for words in (
-        "anthropic stream  /v1/messages  claude  200  11 tokens in",
+        "#1 anthropic stream  /v1/messages  claude  200",
+        "11 tokens in, 4 out · $0.000062 at the default price · first byte ",
+        "1 request · 11 tokens in, 4 out · $0.000062",
         "system: Be short. Cite.",
         "user: What is it?",
         'assistant: calls find({"q":1}) [t1]',

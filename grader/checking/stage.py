@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
@@ -173,8 +173,11 @@ class Theatre:
         postgres_settings: Mapping[str, str],
         seconds: float,
         purpose: str,
+        listen: Callable[[Exchange], None] | None = None,
     ) -> None:
         self._launcher = launcher
+        self._listen = listen
+        self._check = ""
         self._recipe = recipe
         self.speaks = speaks
         self._wires = wires
@@ -251,6 +254,9 @@ class Theatre:
         """A stage of its own, closed at the end."""
         with ExitStack() as stack:
             model = stack.enter_context(ModelDouble())
+            model.journal.label(self._check)
+            if self._listen:
+                model.journal.listen(self._listen)
             self._doubles.append(model)
             database = self._create_database()
             if database:
@@ -270,21 +276,14 @@ class Theatre:
             stack.callback(stage.close)
             yield stage
 
-    def begin(self) -> tuple[int, ...]:
-        """A check begins: where each double's journal stands now."""
+    def begin(self, check: str) -> None:
+        """A check begins: what programs send from now on is recorded under its name."""
         self._shared_used = False
         self._printed = [(driver, driver.kept.total) for driver in self._started if driver.alive]
         self._started = [driver for driver, _ in self._printed]
-        return tuple(double.journal.mark() for double in self._doubles)
-
-    def exchanges(self, began: tuple[int, ...]) -> tuple[Exchange, ...]:
-        """What the check that began there has sent to any double."""
-        marks = (*began, *[0] * (len(self._doubles) - len(began)))
-        return tuple(
-            exchange
-            for double, mark in zip(self._doubles, marks, strict=True)
-            for exchange in double.journal.since(mark)
-        )
+        self._check = check
+        for double in self._doubles:
+            double.journal.label(check)
 
     def expect_settled(self) -> None:
         """After a check that passed: no program has said what nobody asked for, and the script was played to its end.

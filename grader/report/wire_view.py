@@ -5,24 +5,25 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from grader.model.journal import Block, Exchange, Request
 from grader.model.wires.wire import canonical
 from grader.report.inert import inert
-
-if TYPE_CHECKING:
-    from rich.text import Text
 
 TRIMMED = 600  # characters of one message shown
 SHOWN_INPUTS = 5  # texts of one embeddings request shown
 SHOWN_MESSAGES = 12  # messages of one request shown, the last ones
 
 
-def render(exchanges: Iterable[Exchange], width: int = 100, colour: bool = False) -> str:
-    """The exchanges as text for a terminal of that width, in order of arrival."""
+Line = tuple[str, str]  # text, style
+
+
+def paint(lines: Iterable[Line], *, width: int = 100, colour: bool = False) -> str:
+    """Lines as text for a terminal of that width; nothing in them has an effect of its own."""
     from rich.console import Console
+    from rich.text import Text
 
     page = io.StringIO()
     console = Console(
@@ -36,10 +37,8 @@ def render(exchanges: Iterable[Exchange], width: int = 100, colour: bool = False
         markup=False,
         emoji=False,
     )
-    for exchange in exchanges:
-        for line in _lines(exchange):
-            console.print(line)
-        console.print()
+    for text, style in lines:
+        console.print(Text(inert(text), style=style, overflow="fold"))
     return page.getvalue()
 
 
@@ -51,9 +50,11 @@ def trimmed(text: str, limit: int = TRIMMED) -> str:
     return f"{head} … [{len(text) - len(head) - len(tail)} more characters] … {tail}"
 
 
-def _lines(exchange: Exchange) -> Iterator[Text]:
+def exchange_lines(exchange: Exchange, number: int) -> Iterator[Line]:
+    """One exchange: who sent what, what came back, what it took."""
     request = exchange.request
-    yield _line(_title(exchange), style="bold red" if exchange.error else "bold")
+    yield _title(exchange, number), "bold red" if exchange.error else "bold"
+    yield f"  {_accounts(exchange)}", "dim"
     if request.wire == "openai-embeddings":
         yield from _inputs(request)
     else:
@@ -61,35 +62,62 @@ def _lines(exchange: Exchange) -> Iterator[Text]:
     yield from _outcome(exchange)
 
 
-def _title(exchange: Exchange) -> str:
+def total_line(exchanges: Sequence[Exchange]) -> Line:
+    """What several exchanges took together."""
+    fresh, out = sum(one.input_tokens for one in exchanges), sum(one.output_tokens for one in exchanges)
+    cost = sum(exchange.cost_usd for exchange in exchanges)
+    requests = "1 request" if len(exchanges) == 1 else f"{len(exchanges):,} requests"
+    failed = sum(exchange.failed for exchange in exchanges)
+    troubled = f", {failed:,} without a reply" if failed else ""
+    return f"{requests}{troubled} · {fresh:,} tokens in, {out:,} out · {dollars(cost)}", "bold"
+
+
+def dollars(amount: float) -> str:
+    """An amount with the digits that matter at a token's price."""
+    return f"${amount:.2f}" if amount >= 1 or amount == 0 else f"${amount:.6f}"
+
+
+def _title(exchange: Exchange, number: int) -> str:
     request = exchange.request
     kind = f"{request.wire}{' stream' if request.stream else ''}"
-    counted = f"{exchange.input_tokens or request.tokens} tokens in, {exchange.output_tokens} out"
-    timing = f"{exchange.seconds * 1000:.0f} ms"
-    place = f"#{request.number} {kind}  {request.path}  {request.model or '(no model)'}"
-    return f"{place}  {exchange.status}  {counted}  {timing}"
+    return f"#{number} {kind}  {request.path}  {request.model or '(no model)'}  {exchange.status or 'no status'}"
 
 
-def _inputs(request: Request) -> Iterator[Text]:
+def _accounts(exchange: Exchange) -> str:
+    parts = [f"{exchange.input_tokens or exchange.request.tokens:,} tokens in, {exchange.output_tokens:,} out"]
+    if exchange.priced_as:
+        default = " at the default price" if exchange.priced_as == "default" else ""
+        parts.append(f"{dollars(exchange.cost_usd)}{default}")
+    if exchange.first_byte_seconds is not None:
+        parts.append(f"first byte {exchange.first_byte_seconds * 1000:.0f} ms")
+    parts.append(f"end {exchange.seconds * 1000:.0f} ms")
+    if exchange.attempt > 1:
+        parts.append(f"attempt {exchange.attempt}")
+    if exchange.conversation:
+        parts.append(exchange.conversation)
+    return " · ".join(parts)
+
+
+def _inputs(request: Request) -> Iterator[Line]:
     shortened = f", {request.dimensions} dimensions" if request.dimensions else ""
-    yield _line(f"  embeds {len(request.inputs)} texts{shortened}")
+    yield f"  embeds {len(request.inputs)} texts{shortened}", ""
     for text in request.inputs[:SHOWN_INPUTS]:
-        yield _line(f"  > {trimmed(text, 160)}", style="cyan")
+        yield f"  > {trimmed(text, 160)}", "cyan"
     if len(request.inputs) > SHOWN_INPUTS:
-        yield _line(f"  … and {len(request.inputs) - SHOWN_INPUTS} more", style="dim")
+        yield f"  … and {len(request.inputs) - SHOWN_INPUTS} more", "dim"
 
 
-def _prompt(request: Request) -> Iterator[Text]:
+def _prompt(request: Request) -> Iterator[Line]:
     if request.system:
-        yield _line(f"  system: {trimmed(request.system)}", style="magenta")
+        yield f"  system: {trimmed(request.system)}", "magenta"
     hidden = max(0, len(request.messages) - SHOWN_MESSAGES)
     if hidden:
-        yield _line(f"  … {hidden} earlier messages", style="dim")
+        yield f"  … {hidden} earlier messages", "dim"
     for message in request.messages[hidden:]:
         for block in message.blocks or (Block("other"),):
-            yield _line(f"  {message.role}: {_block(block)}", style="cyan")
+            yield f"  {message.role}: {_block(block)}", "cyan"
     if request.tools:
-        yield _line(f"  tools: {', '.join(tool.name for tool in request.tools)}{_choice(request)}")
+        yield f"  tools: {', '.join(tool.name for tool in request.tools)}{_choice(request)}", ""
 
 
 def _choice(request: Request) -> str:
@@ -118,20 +146,14 @@ def _arguments(arguments: dict[str, Any] | None) -> str:
     return "?" if arguments is None else canonical(arguments)
 
 
-def _outcome(exchange: Exchange) -> Iterator[Text]:
+def _outcome(exchange: Exchange) -> Iterator[Line]:
     if exchange.reply_text:
-        yield _line(f"  model: {trimmed(exchange.reply_text)}", style="green")
+        yield f"  model: {trimmed(exchange.reply_text)}", "green"
     for call in exchange.tool_calls:
-        yield _line(f"  model: calls {call.name}({trimmed(canonical(call.arguments))}) [{call.id}]", style="green")
+        yield f"  model: calls {call.name}({trimmed(canonical(call.arguments))}) [{call.id}]", "green"
     if exchange.stop not in (None, "end", "tool_use"):
-        yield _line(f"  stopped: {exchange.stop}", style="yellow")
+        yield f"  stopped: {exchange.stop}", "yellow"
     if exchange.error:
-        yield _line(f"  {exchange.step}: {exchange.error}", style="red")
+        yield f"  {exchange.step}: {exchange.error}", "red"
     if exchange.closed_early:
-        yield _line("  your program closed the connection before the reply was over", style="red")
-
-
-def _line(text: str, style: str = "") -> Text:
-    from rich.text import Text
-
-    return Text(inert(text), style=style, overflow="fold")
+        yield "  your program closed the connection before the reply was over", "red"

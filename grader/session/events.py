@@ -1,18 +1,15 @@
-"""What travels between a checking session and the grader that started it: the plan, verdicts, and the journal."""
+"""What travels between a checking session and the grader that started it: the plan and the verdicts."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from grader.verdict import CheckResult, Failure, PlannedCheck, Verdict
-
-if TYPE_CHECKING:
-    from grader.model import Exchange
 
 
 @dataclass(frozen=True)
@@ -29,7 +26,7 @@ class SessionSpec:
         only: names of checks or tasks; empty for all.
         level: how programs are confined, a value of `grader.sandbox.Level`.
         warden: socket of a running warden that starts the programs, or "" to start one.
-        wire_file: where the journal of the run is written.
+        wire_file: where the exchanges with the model are written while they happen, or "".
     """
 
     lab: str
@@ -105,11 +102,9 @@ Event = Planned | Started | Ended | Broken
 class Channel:
     """The session's end of the pipe: one JSON object per line."""
 
-    def __init__(self, descriptor: int, wire_file: str = "") -> None:
+    def __init__(self, descriptor: int) -> None:
         os.set_inheritable(descriptor, False)  # no program may hold the verdict pipe
         self._file = os.fdopen(descriptor, "w", encoding="utf-8", buffering=1)
-        self._wire: list[dict[str, Any]] = []
-        self._wire_file = wire_file
 
     def planned(self, plan: Planned) -> None:
         """Announce the plan."""
@@ -127,17 +122,8 @@ class Channel:
         """The session cannot go on; `usage` when it is the command line that asks for something odd."""
         self._send("broken", {"failure": asdict(failure), "slug": slug, "usage": usage})
 
-    def exchanges(self, name: str, exchanges: Sequence[Exchange]) -> None:
-        """Keep what a check saw on the wire, for `grader wire`."""
-        if self._wire_file and exchanges:
-            from grader.model import to_json  # noqa: PLC0415 - only where there is something to keep
-
-            self._wire.append({"check": name, "exchanges": to_json(tuple(exchanges))})
-
     def close(self) -> None:
-        """Write the journal and close the pipe."""
-        if self._wire_file:
-            Path(self._wire_file).write_text(json.dumps({"format": 1, "checks": self._wire}), "utf-8")
+        """Close the pipe."""
         self._file.close()
 
     def _send(self, kind: str, data: Any) -> None:

@@ -41,7 +41,6 @@ class CheckingSession:
         self.began = time.monotonic()
         self.fault: GraderError | None = None
         self._error: BaseException | None = None
-        self._began: tuple[int, ...] = ()
 
     # --- plan -------------------------------------------------------------------------------------------------------
 
@@ -105,7 +104,7 @@ class CheckingSession:
         self._error = None
         token = notes.set([])
         # Before the fixtures: those are where a check takes the shared program and where it starts others.
-        self._began = self.theatre.begin()
+        self.theatre.begin(item.name)
         reports = runtestprotocol(item, log=False, nextitem=nextitem)
         # The check itself: starting a program is no part of it, unless that is where it ended.
         seconds = next((report.duration for report in reports if report.when == "call"), reports[0].duration)
@@ -164,13 +163,10 @@ class CheckingSession:
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:
         """Bound the check itself, then ask whether anything is left to find: on the wire, or of the script."""
         mark: CheckMark = item.obj.__check__  # type: ignore[attr-defined]
-        try:
-            with _deadline(mark.seconds or self.spec.seconds_per_check):
-                result = yield
-                self.theatre.expect_settled()
-                return result
-        finally:
-            self.channel.exchanges(item.name, self.theatre.exchanges(self._began))
+        with _deadline(mark.seconds or self.spec.seconds_per_check):
+            result = yield
+            self.theatre.expect_settled()
+            return result
 
     # --- fixtures ---------------------------------------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ def main(argv: list[str]) -> int:
     _end_with_parent()
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     spec = SessionSpec.read(Path(argv[0]))
-    channel = Channel(os.dup(1), spec.wire_file)
+    channel = Channel(os.dup(1))
     os.dup2(2, 1)  # nobody but the channel writes events
     try:
         return _run(spec, channel)
@@ -46,11 +46,13 @@ def _run(spec: SessionSpec, channel: Channel) -> int:
 
     from grader.checking.program import Recipe, base_environment  # noqa: PLC0415
     from grader.checking.stage import Theatre  # noqa: PLC0415
+    from grader.model.recording import recorded_to  # noqa: PLC0415
     from grader.sandbox import Launcher, Level, Limits  # noqa: PLC0415
     from grader.sandbox.launcher import Warden  # noqa: PLC0415
     from grader.session.plugin import CheckingSession  # noqa: PLC0415
 
     with ExitStack() as stack:
+        recorder = stack.enter_context(recorded_to(Path(spec.wire_file))) if spec.wire_file else None
         scratch = Path(spec.scratch)
         warden = spec.warden or stack.enter_context(Warden(scratch.parent, spec.warm)).path
         launcher = Launcher(warden, level=Level(spec.level))
@@ -73,6 +75,7 @@ def _run(spec: SessionSpec, channel: Channel) -> int:
             # Less than a check's own deadline: the message that names the request is the better one.
             seconds=spec.seconds_per_check * 0.75,
             purpose=f"check {spec.lab}",
+            listen=recorder.hear if recorder else None,
         )
         stack.callback(theatre.close)
         session = CheckingSession(spec, channel, theatre)
