@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import re
+import shutil
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from grader.errors import EnvironmentFault, LearnerError, UsageError
 
 MAX_FILES = 2_000
 MAX_BYTES = 20 * 1024 * 1024
+LEAST_ROOM = 1024 * 1024
 # Files that would run, or steer a tool, merely by lying there.
 FORBIDDEN = re.compile(
     r"(conftest\.py|pytest\.ini|tox\.ini|setup\.cfg|pyproject\.toml|(site|user)customize\.py|.*\.pth|.*\.py[co])",
@@ -141,6 +143,13 @@ def write_fault(path: Path, error: OSError) -> EnvironmentFault:
         mend="Make the place writable, or set TMPDIR to a folder that is.",
         slug="not-writable",
     )
+
+
+def without_room(folder: Path) -> EnvironmentFault | None:
+    """The fault of a folder whose disk has less than 1 MiB left: whatever writes there fails."""
+    if shutil.disk_usage(folder).free >= LEAST_ROOM:
+        return None
+    return write_fault(folder, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
 
 
 def _not_regular(relative: str, kind: str) -> LearnerError:

@@ -170,6 +170,29 @@ def test_a_session_that_is_killed_keeps_the_verdicts_it_had(course: Path, grade:
     assert "ended early" in _said(second)
 
 
+def test_a_program_is_not_blamed_when_its_warden_is_killed(course: Path, grade: GradeProgram) -> None:
+    checks = course / "grader" / "checks" / "lab_01" / "checks_echo.py"
+    text = checks.read_text("utf-8").replace(', after=("echoes_text",)', "")
+    kill = "import os, psutil\n    os.kill(psutil.Process(stage.program.running.pid).ppid(), 9)\n"
+    checks.write_text(text.replace('    for text in ("",', f'    {kill}    for text in ("",'), "utf-8")
+    result = grade(programs.RIGHT)
+    first, second = _by_name(result).values()
+    assert first.verdict is Verdict.GRADER_ERROR, _said(first)
+    assert "warden" in _said(first)
+    assert second.verdict is Verdict.BLOCKED
+    assert result.exit_code == 3
+
+
+def test_a_program_is_not_blamed_for_a_full_disk(course: Path, grade: GradeProgram) -> None:
+    checks = course / "grader" / "checks" / "lab_01" / "checks_echo.py"
+    text = checks.read_text("utf-8")
+    full = "import grader.submission\n    grader.submission.LEAST_ROOM = 2**70\n"
+    checks.write_text(text.replace('    for text in ("",', f'    {full}    for text in (None, "",'), "utf-8")
+    crashed = _by_name(grade(programs.DIES_IN_THE_REQUEST))[ECHO]
+    assert crashed.verdict is Verdict.GRADER_ERROR
+    assert "disk-full" in _said(crashed)
+
+
 def test_a_check_that_never_ends_is_timed_out(course: Path, grade: GradeProgram) -> None:
     checks = course / "grader" / "checks" / "lab_01" / "checks_echo.py"
     text = checks.read_text("utf-8")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -18,9 +17,9 @@ from grader.checking.mcp_http import McpHttp
 from grader.checking.mcp_messages import Mcp
 from grader.checking.mcp_stdio import McpStdio
 from grader.checking.program import Program, ProgramCrashed, Recipe
-from grader.errors import GraderFault
+from grader.errors import GraderError, GraderFault
 from grader.model import ModelDouble
-from grader.submission import write_fault
+from grader.submission import copy_tree, without_room, write_fault
 
 if TYPE_CHECKING:
     from grader.model import Exchange
@@ -195,6 +194,7 @@ class Theatre:
         self._doubles: list[ModelDouble] = []
         self._shared_starts = 0
         self.start_failure: ProgramCrashed | None = None
+        self.lost: GraderError | None = None
         self._leasing: threading.Thread | None = None
         if postgres:
             self._leasing = threading.Thread(target=self._lease, args=(purpose,), name="lease", daemon=True)
@@ -205,10 +205,10 @@ class Theatre:
         self._starts += 1
         home = recipe.folder.parent / f"start-{self._starts}"
         try:
-            shutil.copytree(self._recipe.folder, home / "submission", symlinks=True)
-            (home / "scratch").mkdir()
+            (home / "scratch").mkdir(parents=True)
         except OSError as error:
             raise write_fault(home, error) from error
+        copy_tree(self._recipe.folder, home / "submission")
         environment = {**recipe.environment, "HOME": str(home / "scratch"), "TMPDIR": str(home / "scratch")}
         recipe = replace(
             recipe, folder=home / "submission", environment=environment, own=home, connect=_ports(environment)
@@ -323,6 +323,21 @@ class Theatre:
         return GraderFault(
             f"the model double broke its protocol: {faults[0]}", mend="Please report it.", slug="double-fault"
         )
+
+    def look_around(self) -> GraderError | None:
+        """After a check that did not pass: what of this machine's went away and may be the reason.
+
+        From then on nothing can be graded; `lost` keeps why.
+        """
+        if self._leasing and not self._leasing.is_alive() and isinstance(self._server_error, GraderError):
+            self.lost = self._server_error
+        self.lost = (
+            self.lost
+            or self._launcher.lost()
+            or (self._server.lost() if self._server else None)
+            or without_room(self._recipe.folder)
+        )
+        return self.lost
 
     def after_hang(self) -> None:
         """The last check hung or saw a crash: the next one gets a program that has been started anew."""

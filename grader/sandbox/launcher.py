@@ -302,6 +302,11 @@ class Launcher:
             for line in self._replies:
                 yield json.loads(line)
 
+    def lost(self) -> GraderFault | None:
+        """What to say when the warden's side has gone, and every program with it; None while it is there."""
+        with self._started:
+            return _warden_lost("it was killed, and with it the program") if self._lost else None
+
     def close(self) -> None:
         """End the run's connection: the keeper kills every program and whatever it forked."""
         with contextlib.suppress(OSError):

@@ -114,6 +114,9 @@ class CheckingSession:
         if fault := self.theatre.double_fault():
             # Whatever the check saw, it may have been our own double that was wrong.
             verdict, failure = judge(fault)
+        if verdict is not Verdict.PASSED and (lost := self.theatre.look_around()):
+            # A program without its database, its starter or its disk fails whatever it does.
+            verdict, failure = judge(lost)
         if failure and not failure.detail and verdict in (Verdict.FAILED, Verdict.TIMED_OUT):
             failure = replace(failure, detail=self.theatre.printed())
         if verdict in (Verdict.TIMED_OUT, Verdict.CRASHED):
@@ -122,6 +125,8 @@ class CheckingSession:
         return True
 
     def _blocked_by(self, planned: PlannedCheck) -> Failure | None:
+        if lost := self.theatre.lost:
+            return Failure(f"not run: {lost.what}", hint=lost.mend)
         for name in planned.after:
             if self.verdicts.get(name) is not Verdict.PASSED:
                 return Failure(f"not run: `{name}` must pass first")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import itertools
 import os
 import secrets
+import shutil
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Literal
 
 import psycopg
@@ -25,6 +28,7 @@ OLDEST_POSTGRES = 150000
 OLDEST_PGVECTOR = (0, 8, 2)  # before it, a parallel HNSW build can overflow a buffer (CVE-2026-3172)
 CONNECTIONS = 25
 ROLE_SETTINGS = {"statement_timeout": "15s", "idle_in_transaction_session_timeout": "15s"}
+LEAST_ROOM = 32 * 1024**2  # bytes: below two segments of its log PostgreSQL writes nothing reliably
 SUPERUSER_SETTINGS = {"temp_file_limit": "64MB"}  # only a superuser may limit it
 
 
@@ -55,11 +59,36 @@ class Server:
                 _require_extension(connection)
             row = connection.execute("SELECT oid FROM pg_database WHERE datname = current_database()").fetchone()
             self._where = int(row[0]) if row else 0
+            self._data = self._data_folder()
             connection.execute("SELECT pg_advisory_lock(%s, %s)", (leftovers.LOCK, self._run))
 
     @property
     def source(self) -> Source:
         return self._endpoint.source
+
+    def _data_folder(self) -> Path | None:
+        """Where an embedded server keeps its files: the only one whose disk is surely ours to look at."""
+        if self.source not in ("embedded", "running"):
+            return None
+        row = self._connection.execute("SHOW data_directory").fetchone()
+        return Path(row[0]).parent if row else None
+
+    def lost(self) -> EnvironmentFault | None:
+        """Why the server no longer serves, or None: whoever depends on it must not be blamed for that."""
+        try:
+            with faults.translated("a check ran"):
+                self._connection.execute("SELECT 1")
+                # A killed server's last sessions may still answer; nobody new gets in.
+                self._endpoint.connect("grader look").close()
+        except EnvironmentFault as fault:
+            return self._without_room() or fault
+        return self._without_room()
+
+    def _without_room(self) -> EnvironmentFault | None:
+        with suppress(OSError):
+            if self._data and (free := shutil.disk_usage(self._data).free) < LEAST_ROOM:
+                return faults.disk_full(str(self._data), f"the database has {free / 2**20:.0f} MB left")
+        return None
 
     def _can_make_templates(self) -> bool:
         """Only trying tells: managed servers let some roles create the extension that plain ones do not."""
@@ -153,6 +182,8 @@ class Server:
         """End the lease and drop what the run made, in a thread that the process waits for at its end."""
         with suppress(psycopg.Error):
             self._connection.close()
+        if sys.is_finalizing():  # no thread starts any more, and waiting for one would never end
+            return
         threading.Thread(target=leftovers.collect, args=(self._endpoint,), name="grader collect").start()
 
 
