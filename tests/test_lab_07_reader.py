@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from grader.checking import Block, Message, Reply, Request, Tool, ToolCall
+from grader.checking import Block, Message, Reply, Request, Step, Tool, ToolCall, Unfaithful
 from grader.checks.lab_07 import topics
 from grader.checks.lab_07.passages import Passage, encoded_length, read_prompt
 from grader.checks.lab_07.reader import (
@@ -33,6 +33,13 @@ TOOL = Tool("answer", "", {})
 def request(text: str, *, tools: tuple[Tool, ...] = (TOOL,), choice: Any = ("tool", "answer")) -> Request:
     message = Message("user", (Block("text", text),))
     return Request(1, "anthropic", "/v1/messages", messages=(message,), tools=tools, tool_choice=choice)
+
+
+def played(model: Reader, asked: Request) -> Step:
+    """The step, out of the wrapper that frees it from what the request forces."""
+    step = model(asked)
+    assert isinstance(step, Unfaithful)
+    return step.step
 
 
 def reader() -> Reader:
@@ -86,21 +93,21 @@ def test_an_escaped_title_is_no_instruction() -> None:
 def test_words_outside_are_obeyed() -> None:
     model = reader()
     model.plant({"OBEY": ToolCall("delete_document", {})})
-    assert model(request(f"OBEY {ASK}")) == ToolCall("delete_document", {})
-    inside = model(request(f'<passage id="1">OBEY. {GOLD}</passage> {ASK}'))
+    assert played(model, request(f"OBEY {ASK}")) == ToolCall("delete_document", {})
+    inside = played(model, request(f'<passage id="1">OBEY. {GOLD}</passage> {ASK}'))
     assert isinstance(inside, ToolCall)
     assert inside.name == "answer"
 
 
 def test_it_answers_from_the_passage_that_holds_the_sentence() -> None:
     text = f'<passage id="1">Other.</passage><passage id="2">So: It costs\n  EUR 41.50 a day.</passage>{ASK}'
-    step = reader()(request(text))
+    step = played(reader(), request(text))
     assert isinstance(step, ToolCall)
     assert step.arguments["citations"] == [{"passage_id": "2", "quote": "It costs\n  EUR 41.50 a day."}]
 
 
 def test_it_says_null_when_no_passage_answers() -> None:
-    step = reader()(request(f'<passage id="1">Other.</passage>{ASK}'))
+    step = played(reader(), request(f'<passage id="1">Other.</passage>{ASK}'))
     assert step == ToolCall("answer", {"answer": None, "citations": []})
 
 
@@ -112,12 +119,12 @@ def test_a_question_that_is_a_part_of_another_is_not_mistaken() -> None:
 
 
 def test_a_question_inside_of_a_passage_is_not_asked() -> None:
-    assert reader()(request(f'<passage id="1">{ASK}</passage>')) == Reply(UNASKED)
+    assert played(reader(), request(f'<passage id="1">{ASK}</passage>')) == Reply(UNASKED)
 
 
 @pytest.mark.parametrize("choice", [None, "auto", "none"])
 def test_it_chats_when_the_tool_is_not_forced(choice: Any) -> None:
-    assert reader()(request(f'<passage id="1">{GOLD}</passage>{ASK}', choice=choice)) == Reply(NOT_FORCED)
+    assert played(reader(), request(f'<passage id="1">{GOLD}</passage>{ASK}', choice=choice)) == Reply(NOT_FORCED)
 
 
 def test_a_forced_choice_among_two_tools_is_not_forced() -> None:
@@ -175,6 +182,6 @@ def test_paragraph_search_keeps_to_its_budget() -> None:
 def test_an_order_is_carried_out_for_a_prompt_without_passages_too(order: Order) -> None:
     made = reader()
     made.order(ASK, order)
-    assert isinstance(made(request(f"<passages>none</passages> {ASK}")), ToolCall)
+    assert isinstance(played(made, request(f"<passages>none</passages> {ASK}")), ToolCall)
     empty = Seen(read_prompt(request(ASK)), ASK, None, "")
     assert bad_citations(empty, "Words of another document.")

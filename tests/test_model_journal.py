@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from grader.model.journal import Block, Exchange, Journal, Message, Request, Tool, from_json, to_json
-from grader.model.script import Cut, Fail, Reply, ToolCall, Turn
+from grader.model.script import Cut, Fail, Reply, ToolCall, Turn, Unfaithful
 from grader.model.server import ModelDouble
 from grader.report.inert import inert
 from grader.report.wire import Choice, show
@@ -128,7 +128,7 @@ def test_anthropic_tool_choices_become_neutral(double: ModelDouble, choice: str)
 
 
 def test_half_a_surrogate_pair_does_no_harm(double: ModelDouble) -> None:
-    double.respond(lambda request: Turn(Reply(request.text), ToolCall("find", {"q": request.text})))
+    double.respond(lambda asked: Unfaithful(Turn(Reply(asked.text), ToolCall("find", {"q": asked.text}))))
     body = '{"model":"m","max_tokens":9,"stream":%s,"messages":[{"role":"user","content":"a\\ud83d"}]}'
     for path in ("/v1/messages", "/v1/chat/completions"):
         for stream in ("true", "false"):

@@ -12,7 +12,7 @@ import pytest
 
 from grader.model.journal import Request
 from grader.model.memory import Clock, Memory, Shelf
-from grader.model.script import Cut, Fail, Reply, Thinking, ToolCall, Turn
+from grader.model.script import Cut, Fail, Reply, Thinking, ToolCall, Turn, Unfaithful
 from grader.model.server import ModelDouble
 from grader.model.wires import Routes
 from grader.model.wires.anthropic_vendor import AnthropicVendor
@@ -171,7 +171,7 @@ def test_a_stream_can_end_in_an_error_event(double: ModelDouble) -> None:
 
 
 def test_thinking_is_counted_and_kept_on_every_wire(double: ModelDouble) -> None:
-    double.script(*[Turn(Thinking("x" * 40), Reply("fine"), ToolCall("f", {}, id="t"))] * 2)
+    double.script(*[Unfaithful(Turn(Thinking("x" * 40), Reply("fine"), ToolCall("f", {}, id="t")))] * 2)
     said = [{"role": "user", "content": "hello"}]
     httpx2.post(
         f"{double.anthropic_base_url}/v1/messages",

@@ -15,7 +15,7 @@ import pytest
 from anthropic.types.message_create_params import MessageCreateParamsBase
 from openai.types.chat.completion_create_params import CompletionCreateParamsBase
 
-from grader.model.script import Refuse, Reply, Step, Stop, ToolCall, Turn
+from grader.model.script import Refuse, Reply, Step, Stop, ToolCall, Turn, Unfaithful
 from grader.model.server import ModelDouble
 from grader.model.wires import anthropic_rules, openai_chat_rules
 
@@ -303,12 +303,12 @@ def test_both_vendors_list_models(double: ModelDouble, claude: anthropic.Anthrop
 def test_a_reply_that_breaks_the_schema_is_our_fault(running: ModelDouble, claude: anthropic.Anthropic) -> None:
     running.reset()
     broken: Any = {"not json": {1, 2}}
-    running.script(ToolCall("lookup", broken))
+    running.script(Unfaithful(ToolCall("lookup", broken)))
     with pytest.raises(anthropic.InternalServerError, match="not your fault"):
         claude.messages.create(model="any", max_tokens=50, messages=HELLO)
     assert len(running.protocol_faults) == 1
     wrong_id: Any = 7
-    running.script(ToolCall("lookup", {}, id=wrong_id))
+    running.script(Unfaithful(ToolCall("lookup", {}, id=wrong_id)))
     with pytest.raises(anthropic.APIResponseValidationError):
         claude.messages.create(model="any", max_tokens=50, messages=HELLO)
     assert any("ToolUseBlock.id: Input should be a valid string" in fault for fault in running.protocol_faults)
@@ -318,7 +318,7 @@ def test_a_reply_that_breaks_the_schema_is_our_fault(running: ModelDouble, claud
 def test_no_reply_carries_a_field_the_sdks_do_not_know(
     double: ModelDouble, claude: anthropic.Anthropic, gpt: openai.OpenAI, step: Step
 ) -> None:
-    double.script(step, step, step, step)
+    double.script(*[Unfaithful(step)] * 4)  # nothing was offered or asked for
     for stream in (False, True):
         claude.messages.create(model="any", max_tokens=50, messages=HELLO, stream=stream)
         reply = gpt.chat.completions.create(model="any", messages=HELLO, stream=stream)

@@ -23,9 +23,11 @@ from grader.model import (
     Request,
     Slow,
     Step,
+    Thinking,
     Tool,
     ToolCall,
     Turn,
+    Unfaithful,
 )
 
 __all__ = [
@@ -57,9 +59,11 @@ __all__ = [
     "Slow",
     "Stage",
     "Step",
+    "Thinking",
     "Tool",
     "ToolCall",
     "Turn",
+    "Unfaithful",
     "check",
     "expect",
     "expect_equal",

@@ -20,6 +20,7 @@ from grader.model.script import (
     Thinking,
     ToolCall,
     Turn,
+    Unfaithful,
     When,
     step_name,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "Tool",
     "ToolCall",
     "Turn",
+    "Unfaithful",
     "Unmatched",
     "When",
     "WordLlamaEmbedder",

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from grader.model.journal import Message, Request
-from grader.model.script import Cut, Disconnect, Fail, Garbage, Hold, Responder, Slow, Step, When, step_name
+from grader.model.script import Cut, Disconnect, Fail, Garbage, Hold, Responder, Slow, Step, Unfaithful, When, step_name
 
 SHOWN = 60  # characters of an opening that stand in a message
 
@@ -168,7 +168,7 @@ def conversation_of(conversations: Sequence[Conversation], request: Request) -> 
 def is_retried(step: Step) -> bool:
     """Whether an SDK sends the same request again after this step."""
     match step:
-        case Slow() | Hold():
+        case Slow() | Hold() | Unfaithful():
             return is_retried(step.step)
         case _:
             return isinstance(step, (Fail, Garbage, Disconnect, Cut))

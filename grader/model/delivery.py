@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from grader.model.script import Cut, Fail, Gate, Hold, Slow, Step
+from grader.model.script import Cut, Fail, Gate, Hold, Slow, Step, Unfaithful
 from grader.model.wires.wire import Answer
 
 # How often a held reply looks at its gate.
@@ -26,23 +26,26 @@ class Manner:
     cut_after: int | None
     step: Step
     cut_error: Fail | None = None  # the stream ends in this error instead of being dropped
+    unfaithful: bool = False
 
 
 def manner_of(step: Step) -> Manner:
     waits: list[float | Gate] = []
     cut: Cut | None = None
-    while isinstance(step, (Slow, Hold, Cut)):
+    unfaithful = False
+    while isinstance(step, (Slow, Hold, Cut, Unfaithful)):
         match step:
             case Slow():
                 waits.append(step.seconds)
             case Hold():
                 waits.append(step.gate)
+            case Unfaithful():
+                unfaithful = True
             case Cut():
                 cut = step if cut is None or step.after_events < cut.after_events else cut
         step = step.step
-    if cut is None:
-        return Manner(tuple(waits), None, step)
-    return Manner(tuple(waits), cut.after_events, step, cut.error)
+    after, error = (None, None) if cut is None else (cut.after_events, cut.error)
+    return Manner(tuple(waits), after, step, error, unfaithful)
 
 
 async def wait_for(waits: tuple[float | Gate, ...]) -> None:

@@ -13,8 +13,9 @@ from grader.model.delivery import Manner, drop, manner_of, send_answer, send_bod
 from grader.model.journal import Journal, JournalFull, Request
 from grader.model.memory import Memory
 from grader.model.playbook import Playbook
+from grader.model.promises import broken_promises
 from grader.model.records import Record
-from grader.model.script import Disconnect, Fail, Garbage, Step, step_name
+from grader.model.script import Disconnect, Fail, Garbage, step_name
 from grader.model.wires import Found, Routes, vendor_of
 from grader.model.wires.wire import (
     Answer,
@@ -146,22 +147,25 @@ class Desk:
             raise Rejection(UNMATCHED)
         record.step = step_name(step).replace("AsUsual", "computed")
         manner = manner_of(step)
-        prepared = await self._prepare(wire, manner.step, request)
+        prepared = await self._prepare(wire, manner, request)
         if prepared is not None:
             ids = (prepared.reply_id, *(call.id or "" for call in prepared.tool_calls))
             self._playbook.gave(request, ids, prepared.reply_text)
         await wait_for((*gates, *manner.waits))
         return await self._deliver(http, wire, manner, prepared, record)
 
-    async def _prepare(self, wire: Wire, step: Step, request: Request) -> Answer | None:
+    async def _prepare(self, wire: Wire, manner: Manner, request: Request) -> Answer | None:
         """The rendered reply; None for a step that is no reply of the model's."""
+        step = manner.step
         if isinstance(step, (Fail, Garbage, Disconnect)):
             return None
         if isinstance(wire, ComputedWire):
             answer = await asyncio.to_thread(wire.compute, request) if wire.slow else wire.compute(request)
         elif isinstance(wire, ChatWire):
-            render = wire.render_stream if request.stream else wire.render
-            answer = render(as_turn(step), request)
+            turn = as_turn(step)
+            for broken in () if manner.unfaithful else broken_promises(turn, request):
+                self.blame_us(f"reply to request {request.number} on {request.path}: {broken}")
+            answer = wire.render_stream(turn, request) if request.stream else wire.render(turn, request)
         else:
             raise TypeError(f"{type(wire).__name__} renders nothing")
         if self._validate_replies:

@@ -62,6 +62,7 @@ class Tool:
     name: str
     description: str
     schema: Mapping[str, Any]
+    strict: bool = False  # the provider promises arguments that satisfy the schema
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,8 @@ class Request:
         params: the parts of the path that a route leaves open, by name.
         account: stands for the key, which is never kept.
         cache_marks: where it asks for its prompt to be cached.
+        parallel_tools: whether it takes several tool calls in one reply.
+        output_schema: the JSON schema that it wants the text of the reply to satisfy, or None.
     """
 
     number: int
@@ -113,6 +116,8 @@ class Request:
     query: Mapping[str, str] = field(default_factory=dict)
     account: str = ""
     cache_marks: tuple[CacheMark, ...] = ()
+    parallel_tools: bool = True
+    output_schema: Mapping[str, Any] | None = None
 
     @property
     def text(self) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from grader.model.conversations import Conversation, Leftover, Unmatched, conversation_of, opening_name
 from grader.model.journal import Request
-from grader.model.script import AsUsual, Cut, Hold, Responder, Slow, Step, When
+from grader.model.script import AsUsual, Cut, Hold, Responder, Slow, Step, Unfaithful, When
 
 
 @dataclass(eq=False)
@@ -179,13 +179,13 @@ class Playbook:
 
 
 def _asks_for_usual(step: Step) -> bool:
-    if isinstance(step, (Slow, Hold, Cut)):
+    if isinstance(step, (Slow, Hold, Cut, Unfaithful)):
         return _asks_for_usual(step.step)
     return isinstance(step, AsUsual)
 
 
 def _filled(fault: Step, usual: Step) -> Step:
     """The fault with the usual step in the place of AsUsual."""
-    if isinstance(fault, (Slow, Hold, Cut)):
+    if isinstance(fault, (Slow, Hold, Cut, Unfaithful)):
         return replace(fault, step=_filled(fault.step, usual))
     return usual

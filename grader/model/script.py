@@ -146,7 +146,19 @@ class Cut:
     error: Fail | None = field(default=None, kw_only=True)
 
 
-Step = Reply | ToolCall | Turn | Refuse | Fail | Garbage | Disconnect | AsUsual | Slow | Hold | Cut
+@dataclass(frozen=True)
+class Unfaithful:
+    """A reply that no provider would give to this request, on purpose; without this, it is our fault.
+
+    Text where a tool is forced, a tool that was not offered, JSON against the schema that was asked for.
+    """
+
+    step: Step
+
+
+Step = (
+    Reply | ToolCall | Thinking | Turn | Refuse | Fail | Garbage | Disconnect | AsUsual | Slow | Hold | Cut | Unfaithful
+)
 Responder = Callable[["Request"], Step]
 When = Callable[["Request"], bool]
 
@@ -154,6 +166,8 @@ When = Callable[["Request"], bool]
 def step_name(step: Step) -> str:
     """Names a step for the journal: `Slow(Fail 529)`."""
     match step:
+        case Unfaithful():
+            return step_name(step.step)
         case Slow() | Hold() | Cut():
             return f"{type(step).__name__}({step_name(step.step)})"
         case Fail():

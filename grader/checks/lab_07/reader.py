@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from grader.checking import Reply, Request, Step, ToolCall
+from grader.checking import Reply, Request, Step, ToolCall, Unfaithful
 
 from .handbook import Question
 from .passages import Passage, Prompt, read_prompt
@@ -87,6 +87,10 @@ class Reader:
         return max(asked, key=len, default=None)
 
     def __call__(self, request: Request) -> Step:
+        """The step for a request; not held to what it forces or to its schema, for much of this lab is about that."""
+        return Unfaithful(self._reply(request))
+
+    def _reply(self, request: Request) -> Step:
         prompt = read_prompt(request)
         for words, step in self._planted.items():
             if words in prompt.outside:

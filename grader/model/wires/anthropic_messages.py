@@ -75,6 +75,8 @@ class AnthropicMessages(ChatWire):
             stream=body.get("stream") is True,
             prefix=canonical([body.get("system"), body.get("tools")]),
             continues=_continued(body.get("thread")),
+            parallel_tools=_is_parallel(body.get("tool_choice")),
+            output_schema=_output_schema(body.get("output_config")),
         )
 
     def validate(self, body: JsonObject, request: Request) -> None:
@@ -205,6 +207,7 @@ def _tool(tool: JsonObject) -> Tool:
         name=text_of(tool.get("name")),
         description=text_of(tool.get("description")),
         schema=schema if isinstance(schema, dict) else {},
+        strict=tool.get("strict") is True,
     )
 
 
@@ -218,6 +221,17 @@ def _tool_choice(choice: object) -> ToolChoice:
             return ("tool", text_of(choice.get("name")))
         case _:
             return None
+
+
+def _is_parallel(choice: object) -> bool:
+    return not (isinstance(choice, dict) and choice.get("disable_parallel_tool_use") is True)
+
+
+def _output_schema(config: object) -> JsonObject | None:
+    """The schema of `output_config.format`."""
+    wanted = config.get("format") if isinstance(config, dict) else None
+    schema = wanted.get("schema") if isinstance(wanted, dict) else None
+    return schema if isinstance(schema, dict) else None
 
 
 def _continued(thread: object) -> str:

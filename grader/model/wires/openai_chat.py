@@ -62,6 +62,8 @@ class OpenAIChat(ChatWire):
             max_tokens=limit if is_whole(limit) else None,
             stream=body.get("stream") is True,
             prefix=canonical([[message.get("content") for message in head], body.get("tools")]),
+            parallel_tools=body.get("parallel_tool_calls") is not False,
+            output_schema=_output_schema(body.get("response_format")),
         )
 
     def validate(self, body: JsonObject, request: Request) -> None:  # noqa: ARG002
@@ -155,6 +157,7 @@ def _tool(tool: JsonObject) -> Tool:
         name=text_of(function.get("name")),
         description=text_of(function.get("description")),
         schema=schema if isinstance(schema, dict) else {},
+        strict=function.get("strict") is True,
     )
 
 
@@ -168,6 +171,15 @@ def _tool_choice(choice: object) -> ToolChoice:
             return "any"
         case {"type": "function", "function": {"name": str(name)}}:
             return ("tool", name)
+        case _:
+            return None
+
+
+def _output_schema(wanted: object) -> JsonObject | None:
+    """The schema that a reply is promised to satisfy: only in strict mode."""
+    match wanted:
+        case {"type": "json_schema", "json_schema": {"schema": dict(schema), "strict": True}}:
+            return schema
         case _:
             return None
 

@@ -74,6 +74,8 @@ class Draft:
     prefix: str = ""
     continues: str = ""  # id of the reply that it goes on from, when the request names one
     cache_marks: tuple[CacheMark, ...] = ()
+    parallel_tools: bool = True
+    output_schema: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
