@@ -184,6 +184,36 @@ def test_anthropic_accepts(client: httpx2.Client, changes: dict[str, Any]) -> No
         ({"tools": [FUNCTION], "tool_choice": {"type": "function", "function": {"name": "g"}}}, "'g' not found"),
         ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
         ({"response_format": {"type": "xml"}}, "Invalid value"),
+        ({"response_format": {"type": "json_object"}}, "must contain the word 'json'"),
+        ({"response_format": {"type": "json_schema", "json_schema": {"name": "x"}}}, "json_schema.schema"),
+        ({"max_completion_tokens": 128_001}, "max_completion_tokens is too large: 128001"),
+        ({"stop": ["a", "b", "c", "d", "e"]}, "maximum length 4, but got an array with length 5"),
+        ({"stop": [1]}, "Invalid type for 'stop'"),
+        ({"logprobs": True}, "Unsupported parameter: 'logprobs'"),
+        ({"top_logprobs": 2}, "Unsupported parameter: 'top_logprobs'"),
+        ({"functions": [{"name": "f"}]}, "Unsupported parameter: 'functions'"),
+        ({"modalities": ["audio"]}, "'modalities' must be"),
+        ({"reasoning_effort": "huge"}, "Invalid value: 'huge'"),
+        ({"verbosity": 3}, "Invalid type for 'verbosity'"),
+        ({"service_tier": "slow"}, "Invalid value: 'slow'"),
+        ({"metadata": {"a": 1}}, "Invalid type for 'metadata.a'"),
+        ({"metadata": {"a": "x" * 513}}, "maximum length 512"),
+        ({"metadata": {str(n): "" for n in range(17)}}, "at most 16, but got 17"),
+        ({"prompt_cache_options": {"ttl": "1y"}}, "Invalid value: '1y'"),
+        ({"prompt_cache_retention": "1y"}, "Invalid value: '1y'"),
+        ({"parallel_tool_calls": False}, "only allowed when 'tools' are specified"),
+        ({"tools": [{"type": "custom", "custom": {"name": "f"}}]}, "Unsupported parameter: 'tools[0]'"),
+        ({"tools": [FUNCTION] * 129}, "maximum length 128, but got an array with length 129"),
+        (
+            {
+                "tools": [FUNCTION],
+                "tool_choice": {
+                    "type": "allowed_tools",
+                    "allowed_tools": {"mode": "auto", "tools": [{"type": "function", "function": {"name": "g"}}]},
+                },
+            },
+            "'g' not found",
+        ),
     ],
 )
 def test_openai_chat_refuses(client: httpx2.Client, changes: dict[str, Any], words: str) -> None:
@@ -197,7 +227,16 @@ def test_openai_chat_refuses(client: httpx2.Client, changes: dict[str, Any], wor
         {"messages": [{"role": "system", "content": [{"type": "text", "text": "x"}]}, USER]},
         {"messages": [USER, {"role": "assistant", "refusal": "no"}, USER]},
         {"temperature": 0, "seed": 1, "n": 1, "stop": ["END"], "max_completion_tokens": 5},
-        {"response_format": {"type": "json_object"}},
+        {"reasoning_effort": "low", "verbosity": "high", "metadata": {"team": "x"}, "store": True},
+        {"prompt_cache_key": "k", "prompt_cache_options": {"mode": "explicit", "ttl": "30m"}},
+        {"tools": [FUNCTION], "parallel_tool_calls": False},
+        {
+            "tools": [FUNCTION],
+            "tool_choice": {
+                "type": "allowed_tools",
+                "allowed_tools": {"mode": "auto", "tools": [{"type": "function", "function": {"name": "f"}}]},
+            },
+        },
     ],
 )
 def test_openai_chat_accepts(client: httpx2.Client, changes: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from grader.model.memory import Memory
 from grader.model.wires.anthropic_messages import AnthropicMessages
 from grader.model.wires.anthropic_models import AnthropicModel, AnthropicModels
 from grader.model.wires.anthropic_vendor import AnthropicVendor
+from grader.model.wires.openai_cache import PromptCache
 from grader.model.wires.openai_chat import OpenAIChat
 from grader.model.wires.openai_embeddings import OpenAIEmbeddings
 from grader.model.wires.openai_models import OpenAIModel, OpenAIModels
@@ -80,7 +81,7 @@ def routes_of(memory: Memory, embedder: Embedder) -> Routes:
         ("POST", "/v1/messages", AnthropicMessages(memory)),
         ("GET", "/v1/models", AnthropicModels()),
         ("GET", "/v1/models/{model_id}", AnthropicModel()),
-        ("POST", "/v1/chat/completions", OpenAIChat()),
+        ("POST", "/v1/chat/completions", OpenAIChat(PromptCache(memory))),
         ("POST", "/v1/embeddings", OpenAIEmbeddings(embedder)),
         ("GET", "/v1/models", OpenAIModels(embedder)),
         ("GET", "/v1/models/{model_id}", OpenAIModel(embedder)),

@@ -10,6 +10,7 @@ from typing import Any
 
 from grader.model.journal import Block, Message, Request, Tool, ToolChoice
 from grader.model.script import Refuse, Stop, ToolCall, Turn
+from grader.model.wires.openai_cache import CacheUse, PromptCache, segments_of
 from grader.model.wires.openai_chat_rules import check
 from grader.model.wires.openai_vendor import OpenAIVendor
 from grader.model.wires.wire import (
@@ -48,6 +49,9 @@ class OpenAIChat(ChatWire):
     reply_type = "openai.types.chat:ChatCompletion"
     event_type = "openai.types.chat:ChatCompletionChunk"
 
+    def __init__(self, cache: PromptCache) -> None:
+        self._cache = cache
+
     def read(self, body: Mapping[str, Any]) -> Draft:
         messages = objects(body.get("messages"))
         # The system prompt is what stands at the head; a system message further down is one message among others.
@@ -78,11 +82,15 @@ class OpenAIChat(ChatWire):
     def render_stream(self, turn: Turn | Refuse, request: Request) -> Answer:
         return self._answer(turn, request, stream=True)
 
+    def settle(self, request: Request, answer: Answer | None) -> None:  # noqa: ARG002  the answer says it all
+        if answer is not None:
+            self._cache.remember(answer.keep)
+
     def _answer(self, turn: Turn | Refuse, request: Request, *, stream: bool) -> Answer:
+        use = self._cache.look_up(request, _settings(request.body), segments_of(_all_messages(request.body)))
         stop: Stop = "refusal" if isinstance(turn, Refuse) else turn.ending
         whole = turn if isinstance(turn, Refuse) else with_ids(turn, "call_")
-        tokens = output_tokens(turn)
-        completion = _rendered(whole, request, stop, tokens, reasoning_tokens(turn))
+        completion = _rendered(whole, request, stop, _usage(request, turn, use))
         options = request.body.get("stream_options")
         usage = isinstance(options, dict) and options.get("include_usage") is True
         events = tuple(_chunks(completion, include_usage=usage)) if stream else ()
@@ -96,10 +104,42 @@ class OpenAIChat(ChatWire):
             tool_calls=whole.tool_calls if isinstance(whole, Turn) else (),
             thinking="" if isinstance(turn, Refuse) else turn.thinking,
             stop=stop,
-            input_tokens=request.tokens,
-            output_tokens=tokens,
+            input_tokens=request.tokens - use.read - use.written,
+            output_tokens=output_tokens(turn),
             reasoning_tokens=reasoning_tokens(turn),
+            cache_read_tokens=use.read,
+            cache_write_tokens=use.written,
+            keep=use,
         )
+
+
+def _all_messages(body: Mapping[str, Any]) -> Iterator[Message]:
+    return (_message(message) for message in objects(body.get("messages")))
+
+
+def _settings(body: Mapping[str, Any]) -> list[Any]:
+    """What two requests must have in common for the one to find the other's prompt in the cache."""
+    return [body.get(name) for name in ("tools", "response_format", "reasoning_effort", "verbosity", "service_tier")]
+
+
+def _usage(request: Request, turn: Turn | Refuse, use: CacheUse) -> JsonObject:
+    tokens = output_tokens(turn)
+    return {
+        "prompt_tokens": request.tokens,
+        "completion_tokens": tokens,
+        "total_tokens": request.tokens + tokens,
+        "prompt_tokens_details": {
+            "cached_tokens": use.read,
+            "cache_write_tokens": use.written,
+            "audio_tokens": 0,
+        },
+        "completion_tokens_details": {
+            "reasoning_tokens": reasoning_tokens(turn),
+            "audio_tokens": 0,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
+    }
 
 
 def _message(message: JsonObject) -> Message:
@@ -171,6 +211,8 @@ def _tool_choice(choice: object) -> ToolChoice:
             return "any"
         case {"type": "function", "function": {"name": str(name)}}:
             return ("tool", name)
+        case {"type": "allowed_tools", "allowed_tools": {"mode": mode}}:
+            return "any" if mode == "required" else "auto"
         case _:
             return None
 
@@ -180,11 +222,13 @@ def _output_schema(wanted: object) -> JsonObject | None:
     match wanted:
         case {"type": "json_schema", "json_schema": {"schema": dict(schema), "strict": True}}:
             return schema
+        case {"type": "json_object"}:
+            return {"type": "object"}
         case _:
             return None
 
 
-def _rendered(turn: Turn | Refuse, request: Request, stop: Stop, tokens: int, reasoning: int) -> JsonObject:
+def _rendered(turn: Turn | Refuse, request: Request, stop: Stop, usage: JsonObject) -> JsonObject:
     refusal = turn.text if stop == "refusal" else None
     message: JsonObject = {
         "role": "assistant",
@@ -202,18 +246,7 @@ def _rendered(turn: Turn | Refuse, request: Request, stop: Stop, tokens: int, re
         "created": int(time.time()),
         "model": request.model,
         "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": FINISH_REASONS[stop]}],
-        "usage": {
-            "prompt_tokens": request.tokens,
-            "completion_tokens": tokens,
-            "total_tokens": request.tokens + tokens,
-            "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
-            "completion_tokens_details": {
-                "reasoning_tokens": reasoning,
-                "audio_tokens": 0,
-                "accepted_prediction_tokens": 0,
-                "rejected_prediction_tokens": 0,
-            },
-        },
+        "usage": usage,
         "service_tier": "default",
         "system_fingerprint": None,
     }

@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
-import re
-
-from grader.model.wires.wire import JsonObject, Rejection, is_whole, json_type, objects
+from grader.model.wires.openai_shared_rules import (
+    EFFORTS,
+    VERBOSITIES,
+    check_caching,
+    check_choice,
+    check_chosen,
+    check_flag,
+    check_function,
+    check_known,
+    check_limit,
+    check_metadata,
+    check_output_schema,
+    check_ranges,
+    check_tool_list,
+    missing,
+    not_here,
+    wrong_type,
+    wrong_value,
+)
+from grader.model.wires.wire import JsonObject, Rejection, canonical, objects
 
 # openai.types.chat.CompletionCreateParams of SDK 3.54.
 FIELDS = frozenset(
@@ -49,8 +66,10 @@ FIELDS = frozenset(
     }
 )
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
-NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-RANGES = {"temperature": (0, 2), "top_p": (0, 1), "presence_penalty": (-2, 2), "frequency_penalty": (-2, 2)}
+# Taken by the vendor, not by this double: it has no probabilities, no audio, no web, no moderation, one choice.
+NOT_HERE = ("audio", "function_call", "functions", "logit_bias", "moderation", "prediction", "web_search_options")
+MAX_STOPS = 4
+SERVICE_TIERS = ("auto", "default", "flex", "scale", "priority", "fast")
 
 
 def check(body: JsonObject) -> None:
@@ -58,82 +77,81 @@ def check(body: JsonObject) -> None:
     if not isinstance(body.get("model"), str) or not body["model"]:
         raise Rejection("you must provide a model parameter")
     if "messages" not in body:
-        raise _missing("messages")
-    for name in body:
-        if name not in FIELDS:
-            raise Rejection(f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
+        raise missing("messages")
+    check_known(body, FIELDS)
     _check_scalars(body)
     _check_messages(body["messages"])
     _check_pairs(body["messages"])
-    _check_tools(body.get("tools"), body.get("tool_choice"))
-    _check_format(body.get("response_format"))
-
-
-def _missing(param: str) -> Rejection:
-    return Rejection(f"Missing required parameter: '{param}'.", param=param, code="missing_required_parameter")
-
-
-def _wrong_type(param: str, expected: str, value: object) -> Rejection:
-    message = f"Invalid type for '{param}': expected {expected}, but got {json_type(value)} instead."
-    return Rejection(message, param=param, code="invalid_type")
-
-
-def _wrong_value(param: str, value: object, supported: str) -> Rejection:
-    return Rejection(f"Invalid value: '{value}'. Supported values are: {supported}.", param=param, code="invalid_value")
+    _check_tools(body)
+    _check_format(body)
 
 
 def _check_scalars(body: JsonObject) -> None:
-    stream = body.get("stream")
-    if stream is not None and not isinstance(stream, bool):
-        raise _wrong_type("stream", "a boolean", stream)
-    if body.get("stream_options") is not None and not stream:
-        message = "The 'stream_options' parameter is only allowed when 'stream' is enabled."
-        raise Rejection(message, param="stream_options")
+    check_flag(body, "stream", "store", "logprobs", "parallel_tool_calls")
+    options = body.get("stream_options")
+    if options is not None:
+        if not body.get("stream"):
+            message = "The 'stream_options' parameter is only allowed when 'stream' is enabled."
+            raise Rejection(message, param="stream_options")
+        if not isinstance(options, dict):
+            raise wrong_type("stream_options", "an object", options)
+    _check_what_is_not_here(body)
+    _check_limits(body)
+    check_ranges(body)
+    check_choice(body.get("reasoning_effort"), "reasoning_effort", EFFORTS)
+    check_choice(body.get("verbosity"), "verbosity", VERBOSITIES)
+    check_choice(body.get("service_tier"), "service_tier", SERVICE_TIERS)
+    check_metadata(body.get("metadata"))
+    check_caching(body, ("30m",))
+    _check_stop(body.get("stop"))
+
+
+def _check_what_is_not_here(body: JsonObject) -> None:
+    for name in NOT_HERE:
+        if body.get(name) is not None:
+            raise not_here(name, "Use 'tools' and 'tool_choice'." if name.startswith("function") else "")
+    if body.get("logprobs") or body.get("top_logprobs") is not None:
+        raise not_here("logprobs" if body.get("logprobs") else "top_logprobs")
     if body.get("n") not in (None, 1):
         raise Rejection("'n' must be 1: this endpoint gives one choice.", param="n", code="unsupported_value")
-    _check_limits(body)
-    _check_ranges(body)
+    if body.get("modalities") not in (None, ["text"]):
+        raise Rejection("'modalities' must be ['text'].", param="modalities", code="unsupported_value")
 
 
 def _check_limits(body: JsonObject) -> None:
-    limits = [name for name in ("max_tokens", "max_completion_tokens") if body.get(name) is not None]
-    if len(limits) == 2:
+    if all(body.get(name) is not None for name in ("max_tokens", "max_completion_tokens")):
         message = "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported."
         raise Rejection(message, code="invalid_parameter_combination")
-    for name in limits:
-        if not is_whole(body[name]):
-            raise _wrong_type(name, "an integer", body[name])
-        if body[name] < 1:
-            message = f"Invalid '{name}': integer below minimum value. Expected a value >= 1, but got {body[name]}."
-            raise Rejection(message, param=name, code="integer_below_min_value")
+    check_limit(body, "max_tokens", 1)
+    check_limit(body, "max_completion_tokens", 1)
 
 
-def _check_ranges(body: JsonObject) -> None:
-    for name, (low, high) in RANGES.items():
-        value = body.get(name)
-        if value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise _wrong_type(name, "a number", value)
-        if not low <= value <= high:
-            message = f"Invalid '{name}': expected a value between {low} and {high}, but got {value}."
-            raise Rejection(message, param=name, code="decimal_out_of_range")
+def _check_stop(stop: object) -> None:
+    sequences = stop if isinstance(stop, list) else [stop] if stop is not None else []
+    if not all(isinstance(sequence, str) for sequence in sequences):
+        raise wrong_type("stop", "a string or an array of strings", stop)
+    if len(sequences) > MAX_STOPS:
+        message = (
+            f"Invalid 'stop': array too long. Expected an array with maximum length {MAX_STOPS}, but got an array with "
+            f"length {len(sequences)} instead."
+        )
+        raise Rejection(message, param="stop", code="array_above_max_length")
 
 
 def _check_messages(messages: object) -> None:
     if not isinstance(messages, list):
-        raise _wrong_type("messages", "an array of objects", messages)
+        raise wrong_type("messages", "an array of objects", messages)
     if not messages:
         message = "Invalid 'messages': empty array. Expected an array with minimum length 1."
         raise Rejection(message, param="messages", code="empty_array")
     for index, message in enumerate(messages):
         place = f"messages[{index}]"
         if not isinstance(message, dict):
-            raise _wrong_type(place, "an object", message)
+            raise wrong_type(place, "an object", message)
         if "role" not in message:
-            raise _missing(f"{place}.role")
+            raise missing(f"{place}.role")
         if message["role"] not in ROLES:
-            raise _wrong_value(f"{place}.role", message["role"], ", ".join(f"'{role}'" for role in ROLES))
+            raise wrong_value(f"{place}.role", message["role"], ROLES)
         _check_message(message, place)
 
 
@@ -144,48 +162,48 @@ def _check_message(message: JsonObject, place: str) -> None:
     )
     if content is None and not (speaks_otherwise or role == "function"):
         if "content" not in message:
-            raise _missing(f"{place}.content")
-        raise _wrong_type(f"{place}.content", "a string or an array of objects", None)
+            raise missing(f"{place}.content")
+        raise wrong_type(f"{place}.content", "a string or an array of objects", None)
     if content is not None and not isinstance(content, (str, list)):
-        raise _wrong_type(f"{place}.content", "a string or an array of objects", content)
+        raise wrong_type(f"{place}.content", "a string or an array of objects", content)
     for number, part in enumerate(content if isinstance(content, list) else ()):
         _check_part(part, f"{place}.content[{number}]")
     if role == "tool" and not isinstance(message.get("tool_call_id"), str):
-        raise _missing(f"{place}.tool_call_id")
+        raise missing(f"{place}.tool_call_id")
     for number, call in enumerate(message.get("tool_calls") or ()):
         _check_call(call, f"{place}.tool_calls[{number}]")
 
 
 def _check_part(part: object, place: str) -> None:
     if not isinstance(part, dict):
-        raise _wrong_type(place, "an object", part)
+        raise wrong_type(place, "an object", part)
     kind = part.get("type")
     if not isinstance(kind, str):
-        raise _missing(f"{place}.type")
+        raise missing(f"{place}.type")
     kinds = ("text", "image_url", "input_audio", "file", "refusal")
     if kind not in kinds:
-        raise _wrong_value(f"{place}.type", kind, ", ".join(f"'{name}'" for name in kinds))
+        raise wrong_value(f"{place}.type", kind, kinds)
     if kind not in part:
-        raise _missing(f"{place}.{kind}")
+        raise missing(f"{place}.{kind}")
     if kind in ("text", "refusal") and not isinstance(part[kind], str):
-        raise _wrong_type(f"{place}.{kind}", "a string", part[kind])
+        raise wrong_type(f"{place}.{kind}", "a string", part[kind])
 
 
 def _check_call(call: object, place: str) -> None:
     if not isinstance(call, dict):
-        raise _wrong_type(place, "an object", call)
+        raise wrong_type(place, "an object", call)
     for name in ("id", "type"):
         if not isinstance(call.get(name), str):
-            raise _missing(f"{place}.{name}")
+            raise missing(f"{place}.{name}")
     if call["type"] != "function":
         return
     function = call.get("function")
     if not isinstance(function, dict):
-        raise _missing(f"{place}.function")
+        raise missing(f"{place}.function")
     if not isinstance(function.get("name"), str):
-        raise _missing(f"{place}.function.name")
+        raise missing(f"{place}.function.name")
     if not isinstance(function.get("arguments"), str):
-        raise _wrong_type(f"{place}.function.arguments", "a string", function.get("arguments"))
+        raise wrong_type(f"{place}.function.arguments", "a string", function.get("arguments"))
 
 
 def _check_pairs(messages: list[JsonObject]) -> None:
@@ -223,65 +241,71 @@ def _check_none_waits(waiting: list[str], index: int) -> None:
         )
 
 
-def _check_tools(tools: object, choice: object) -> None:
-    if tools is not None and not isinstance(tools, list):
-        raise _wrong_type("tools", "an array of objects", tools)
-    if isinstance(tools, list) and not tools:
+def _check_tools(body: JsonObject) -> None:
+    tools = check_tool_list(body.get("tools"))
+    if body.get("tools") == []:
         message = "Invalid 'tools': empty array. Expected an array with minimum length 1."
         raise Rejection(message, param="tools", code="empty_array")
-    names = [_tool_name(tool, f"tools[{index}]") for index, tool in enumerate(tools or ())]
-    if choice is None:
-        return
-    if not tools and choice != "none":
+    names = [_tool_name(tool, f"tools[{index}]") for index, tool in enumerate(tools)]
+    choice = body.get("tool_choice")
+    if not tools and choice not in (None, "none"):
         raise Rejection(
             "Invalid value for 'tool_choice': 'tool_choice' is only allowed when 'tools' are specified.",
             param="tool_choice",
         )
+    if not tools and body.get("parallel_tool_calls") is not None:
+        message = "'parallel_tool_calls' is only allowed when 'tools' are specified."
+        raise Rejection(f"Invalid value for 'parallel_tool_calls': {message}", param="parallel_tool_calls")
+    _check_choice(choice, names)
+
+
+def _check_choice(choice: object, names: list[str]) -> None:
     match choice:
-        case "none" | "auto" | "required":
+        case None | "none" | "auto" | "required":
             return
         case {"type": "function", "function": {"name": str(name)}}:
-            if name not in names:
-                message = f"Invalid value for 'tool_choice': function '{name}' not found in 'tools'."
-                raise Rejection(message, param="tool_choice")
-        case {"type": "allowed_tools" | "custom"}:
-            return
+            check_chosen(name, names)
+        case {"type": "allowed_tools", "allowed_tools": {"mode": "auto" | "required", "tools": list(allowed)}}:
+            for tool in allowed:
+                match tool:
+                    case {"type": "function", "function": {"name": str(name)}}:
+                        check_chosen(name, names)
+                    case _:
+                        raise wrong_value("tool_choice.allowed_tools.tools", tool, ("a function by its name",))
         case _:
-            raise _wrong_value("tool_choice", choice, "'none', 'auto', 'required' and a named tool")
+            raise wrong_value("tool_choice", choice, ("none", "auto", "required", "a named tool", "allowed_tools"))
 
 
 def _tool_name(tool: object, place: str) -> str:
     if not isinstance(tool, dict):
-        raise _wrong_type(place, "an object", tool)
+        raise wrong_type(place, "an object", tool)
     if not isinstance(tool.get("type"), str):
-        raise _missing(f"{place}.type")
+        raise missing(f"{place}.type")
     if tool["type"] == "custom":
-        return ""
+        raise not_here(place, "Custom tools have free text for arguments: use a function.")
     if tool["type"] != "function":
-        raise _wrong_value(f"{place}.type", tool["type"], "'function' and 'custom'")
+        raise wrong_value(f"{place}.type", tool["type"], ("function", "custom"))
     function = tool.get("function")
     if not isinstance(function, dict):
-        raise _missing(f"{place}.function")
-    name = function.get("name")
-    if not isinstance(name, str):
-        raise _missing(f"{place}.function.name")
-    if not NAME.fullmatch(name):
-        message = f"Invalid '{place}.function.name': expected a string that matches '^{NAME.pattern}$'."
-        raise Rejection(message, param=f"{place}.function.name", code="invalid_value")
-    parameters = function.get("parameters", {})
-    if not isinstance(parameters, dict) or parameters.get("type", "object") != "object":
-        message = f"Invalid schema for function '{name}': schema must be a JSON Schema of 'type: \"object\"'."
-        raise Rejection(message, param=f"{place}.function.parameters", code="invalid_function_parameters")
-    return name
+        raise missing(f"{place}.function")
+    return check_function(function, f"{place}.function", f"{place}.function.parameters")
 
 
-def _check_format(wanted: object) -> None:
+def _check_format(body: JsonObject) -> None:
+    wanted = body.get("response_format")
     match wanted:
-        case None | {"type": "text" | "json_object"}:
+        case None | {"type": "text"}:
             return
-        case {"type": "json_schema", "json_schema": {"name": str(name), "schema": dict()}} if NAME.fullmatch(name):
-            return
+        case {"type": "json_object"}:
+            if "json" not in canonical([message.get("content") for message in body["messages"]]).lower():
+                message = (
+                    "'messages' must contain the word 'json' in some form, to use 'response_format' of type "
+                    "'json_object'."
+                )
+                raise Rejection(message, param="messages")
+        case {"type": "json_schema", "json_schema": dict(schema)}:
+            check_output_schema(schema, "response_format.json_schema", "response_format", None)
         case {"type": "json_schema"}:
-            raise _missing("response_format.json_schema")
+            raise missing("response_format.json_schema")
         case _:
-            raise _wrong_value("response_format", wanted, "'text', 'json_object' and 'json_schema'")
+            raise wrong_value("response_format", wanted, ("text", "json_object", "json_schema"))
