@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from grader.model.script import Cut, Fail, Gate, Hold, Slow, Step, Unfaithful
 from grader.model.wires.wire import Answer
@@ -110,7 +110,8 @@ async def _send_stream(
 ) -> web.StreamResponse:
     head = {**headers, "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
     response = web.StreamResponse(headers=head)
-    response.enable_chunked_encoding()
+    if http.version >= HttpVersion11:  # HTTP/1.0 has no chunks: the end of the connection ends the stream
+        response.enable_chunked_encoding()
     await response.prepare(http)
     sent = frames if cut_after is None else frames[:cut_after]
     if last_words:

@@ -9,6 +9,8 @@ from dataclasses import replace
 
 from aiohttp import web
 
+from grader.model.bodies import Body, read_body
+from grader.model.bounds import Allowance, weight
 from grader.model.delivery import Manner, drop, manner_of, send_answer, send_body, wait_for
 from grader.model.journal import Journal, JournalFull, Request
 from grader.model.memory import Memory
@@ -32,7 +34,6 @@ from grader.model.wires.wire import (
     unknown_request,
 )
 
-BODY_LIMIT = 8 * 1024 * 1024
 UNMATCHED = "The model has no reply planned for this request."
 
 
@@ -49,6 +50,7 @@ class Desk:
         self._validate_replies = validate_replies
         self._faults: list[str] = []
         self._faults_lock = threading.Lock()
+        self._allowance = Allowance()
         self.stopping = False
 
     @property
@@ -70,18 +72,34 @@ class Desk:
         headers = {name.lower(): value for name, value in http.headers.items()}
         vendor = vendor_of(http.path, headers)
         found = self._routes.find(http.method, http.path, vendor)
-        wire, vendor = (found.wire, found.wire.vendor) if found else (None, vendor)
-        raw = await _read(http)
+        vendor = found.wire.vendor if found else vendor
+        body = await read_body(http, self._allowance)
+        try:
+            return await self._answer(http, found, vendor=vendor, headers=headers, body=body, at=at)
+        finally:
+            self._allowance.give_back(body.taken)
+
+    async def _answer(
+        self,
+        http: web.BaseRequest,
+        found: Found | None,
+        *,
+        vendor: Vendor,
+        headers: dict[str, str],
+        body: Body,
+        at: float,
+    ) -> web.StreamResponse:
+        wire, raw = found.wire if found else None, body.raw
         request = self._read_in(http, found, headers, raw, at)
         record = Record(self._journal, self.blame_us, request, wire)
         try:
             if wire is None or wire.in_journal:
-                arrived = self._journal.arrived(request, len(raw or b""))
+                arrived = self._journal.arrived(request, weight(raw))
                 record.attempt, record.label = arrived.attempt, arrived.label
         except JournalFull as full:
             return _refused(vendor, Rejection(str(full), status=429), {"x-should-retry": "false"})
         try:
-            self._judge(request, wire, vendor, raw, headers)
+            self._judge(request, wire, vendor, body, headers)
             return await self._play(http, wire, record)
         except Rejection as rejection:
             record.step, record.error = record.step or "rejected", rejection.message
@@ -100,7 +118,7 @@ class Desk:
             return self._error(vendor, failure, record, {"x-should-retry": "false"})
 
     def _read_in(
-        self, http: web.BaseRequest, found: Found | None, headers: dict[str, str], raw: bytes | None, at: float
+        self, http: web.BaseRequest, found: Found | None, headers: dict[str, str], raw: bytes, at: float
     ) -> Request:
         """The request in neutral words."""
         arrival = Arrival(
@@ -108,7 +126,7 @@ class Desk:
             method=http.method,
             path=http.path,
             headers=headers,
-            raw=raw or b"",
+            raw=raw,
             at=at,
             params=found.params if found else {},
             query={name: ",".join(http.query.getall(name)) for name in http.query},
@@ -122,18 +140,16 @@ class Desk:
         record.error = record.error or ("the program hung up" if record.closed_early else "the double was stopped")
         record.write_down()
 
-    def _judge(
-        self, request: Request, wire: Wire | None, vendor: Vendor, raw: bytes | None, headers: dict[str, str]
-    ) -> None:
+    def _judge(self, request: Request, wire: Wire | None, vendor: Vendor, body: Body, headers: dict[str, str]) -> None:
         """Raises what the vendor would answer before it looks for a reply."""
         if wire is None:
             raise self._routes.refusal(request.method, request.path)
         vendor.authenticate(headers)
-        if raw is None:
-            raise Rejection(f"Request exceeds the maximum size of {BODY_LIMIT} bytes.", status=413)
+        if body.problem is not None:
+            raise body.problem
         if headers.get("content-encoding", "identity") != "identity":
             raise Rejection(f"Unsupported content-encoding: {headers['content-encoding']}")
-        wire.validate(json_object(raw) if wire.takes_body else {}, request)
+        wire.validate(json_object(body.raw) if wire.takes_body else {}, request)
 
     async def _play(self, http: web.BaseRequest, wire: Wire | None, record: Record) -> web.StreamResponse:
         assert wire is not None  # _judge raised
@@ -237,16 +253,3 @@ def _last_words(wire: Wire, manner: Manner, events: int, request_id: str) -> byt
     fail = manner.cut_error
     rejection = Rejection(fail.message or "", status=fail.status, kind=fail.kind)
     return wire.error_frame(rejection, request_id, min(manner.cut_after or 0, events))
-
-
-async def _read(http: web.BaseRequest) -> bytes | None:
-    """The body; None when it is larger than the limit."""
-    if http.headers.get("expect", "").lower() == "100-continue":
-        await http.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        http.writer.output_size = 0
-    body = bytearray()
-    async for chunk in http.content.iter_any():
-        body += chunk
-        if len(body) > BODY_LIMIT:
-            return None
-    return bytes(body)

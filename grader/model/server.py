@@ -12,6 +12,7 @@ from aiohttp import web
 
 from grader.errors import GraderFault
 from grader.model.conversations import Conversation, Leftover, Unmatched
+from grader.model.door import Door
 from grader.model.embeddings import Disguising, Embedder, WordLlamaEmbedder
 from grader.model.exchanges import Desk
 from grader.model.journal import Journal
@@ -147,13 +148,10 @@ class ModelDouble:
 
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
-        # A client that hangs up cancels the handler: that is how we notice.
-        server = web.Server(
-            self._desk.handle, handler_cancellation=True, access_log=None, auto_decompress=False, keepalive_timeout=75
-        )
+        server = Door(self._desk.handle)
         runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=STOP_SECONDS)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0, backlog=256)
+        site = web.TCPSite(runner, "127.0.0.1", 0, backlog=1024)
         await site.start()
         self._port = int(runner.addresses[0][1])
         self._started.set()

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
+from grader.model.bounds import DEEPEST, is_too_deep
 from grader.model.journal import Block, CacheMark, Message, Request, Tool, ToolChoice, WireName, tokens_of
 from grader.model.script import Refuse, Reply, Step, Stop, Thinking, ToolCall, Turn
 
@@ -219,6 +220,8 @@ def json_object(raw: bytes) -> JsonObject:
         raise Rejection(f"The request body is not valid JSON: {error}") from error
     if not isinstance(body, dict):
         raise Rejection(f"The request body must be a JSON object, not {json_type(body)}.")
+    if is_too_deep(raw, body):
+        raise Rejection(f"The request body is nested more than {DEEPEST} levels deep.")
     return body
 
 
