@@ -9,24 +9,24 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grader import __version__
-from grader.errors import EXIT_NOT_GRADED, GraderError
+from grader.errors import EXIT_NOT_GRADED, EXIT_SIGNAL, GraderError, Interrupted
 
 if TYPE_CHECKING:
     from grader.lab import Lab
     from grader.services.postgres import Status
 
-EXIT_INTERRUPTED = 130
 _LAB_HELP = "lab-07, 7 or the folder's name; without it, the lab in whose work folder you stand"
 
 
 def run_command(argv: Sequence[str]) -> int:
     """Run one command line and give its exit code; never a bare traceback.
 
-    Exit codes: 0 all passed, 1 not yet, 2 usage, 3 could not grade, 130 interrupted.
+    Exit codes: 0 all passed, 1 not yet, 2 usage, 3 could not grade, 128 and the signal when interrupted.
     """
     if sys.platform == "win32":
         sys.stderr.write("grader needs Linux or macOS: on Windows, install WSL (`wsl --install`) and run it there.\n")
@@ -38,13 +38,15 @@ def run_command(argv: Sequence[str]) -> int:
         sys.stdout.flush()
         sys.stderr.write(f"grader: {error}\n")
         return error.exit_code
-    except KeyboardInterrupt:
-        sys.stdout.flush()
-        sys.stderr.write("\ngrader: interrupted; nothing is left running\n")
-        return EXIT_INTERRUPTED
+    except KeyboardInterrupt as interrupt:
+        number = interrupt.number if isinstance(interrupt, Interrupted) else signal.SIGINT
+        with suppress(OSError):  # the terminal may be gone: that is what SIGHUP says
+            sys.stdout.flush()
+            sys.stderr.write("\ngrader: interrupted; nothing is left running\n")
+        return EXIT_SIGNAL + number
     except BrokenPipeError:  # `grader list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+        return EXIT_SIGNAL + signal.SIGPIPE
     except Exception as error:  # noqa: BLE001 - the last stop: our own fault, told as such
         return _own_fault(error)
 
@@ -147,7 +149,9 @@ def _check(arguments: argparse.Namespace) -> int:
     report = TerminalReport(quiet=arguments.json == "-")
     report.begin(lab.name, lab.title, label, seed, request.isolation.level.label)
     result = run.check_lab(request, report.listen)
-    report.end(result, next_step(lab, result))
+    # Interrupted because the terminal was closed? The report to a file is not lost for that.
+    with suppress(OSError) if result.interrupted else nullcontext():
+        report.end(result, next_step(lab, result))
     if arguments.json:
         json_file.write(result, arguments.json)
     return result.exit_code

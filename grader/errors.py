@@ -15,6 +15,15 @@ EXIT_PASSED = 0
 EXIT_NOT_YET = 1
 EXIT_USAGE = 2
 EXIT_NOT_GRADED = 3
+EXIT_SIGNAL = 128  # and the number of the signal that ended the command, as shells do
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asked the command to end: Ctrl-C, `kill`, or a terminal that was closed."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
 
 
 class GraderError(Exception):

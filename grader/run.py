@@ -7,18 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-import shutil
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from grader import __version__
-from grader.errors import EXIT_NOT_GRADED, EXIT_NOT_YET, EXIT_PASSED, GraderFault, UsageError
+from grader.errors import EXIT_NOT_GRADED, EXIT_NOT_YET, EXIT_PASSED, EXIT_SIGNAL, GraderFault, UsageError
 from grader.lab import Lab, read_override
+from grader.private_folder import private_folder
 from grader.recordings import keep, place_for
 from grader.sandbox.levels import UNSANDBOXED, Isolation
 from grader.score import Score, score
@@ -56,7 +53,7 @@ class Request:
 
 @dataclass(frozen=True)
 class LabResult:
-    """One finished run, everything that a report shows."""
+    """One finished run, everything that a report shows; `interrupted` is the signal that cut it short, or 0."""
 
     lab: str
     folder: str
@@ -70,6 +67,7 @@ class LabResult:
     submission_digest: str
     checks_digest: str
     kept: str = ""
+    interrupted: int = 0
     grader_version: str = field(default=__version__)
 
     @property
@@ -80,7 +78,9 @@ class LabResult:
 
     @property
     def exit_code(self) -> int:
-        """0 all passed, 1 not yet, 3 something could not be graded and nothing that was graded failed."""
+        """0 all passed, 1 not yet, 3 something not graded and nothing failed, 128 and the signal when interrupted."""
+        if self.interrupted:
+            return EXIT_SIGNAL + self.interrupted
         verdicts = {result.verdict for result in self.checks}
         if verdicts & {Verdict.FAILED, Verdict.CRASHED, Verdict.TIMED_OUT}:
             return EXIT_NOT_YET  # whatever else could not be graded: there is work to do
@@ -120,25 +120,12 @@ def check_lab(request: Request, listen: Listener) -> LabResult:
         GraderError: nothing could be graded (see its tree for whose fault that is).
     """
     began = time.monotonic()
-    with _private_folder(keep=request.keep) as folder:
+    with private_folder(keep=request.keep) as folder:
         submission = _staged(request, folder)
         spec = _spec(request, submission, folder)
         end = run_session(spec, folder, listen, warden=request.session_warden)
         keep(Path(spec.wire_file), request.lab)
     return _result(request, end, submission, time.monotonic() - began, str(folder) if request.keep else "")
-
-
-@contextmanager
-def _private_folder(*, keep: bool) -> Iterator[Path]:
-    try:
-        folder = Path(tempfile.mkdtemp(prefix="grader-")).resolve()
-    except OSError as error:
-        raise write_fault(Path(tempfile.gettempdir()), error) from error
-    try:
-        yield folder
-    finally:
-        if not keep:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _staged(request: Request, folder: Path) -> Submission:
@@ -209,6 +196,7 @@ def _result(request: Request, end: SessionEnd, submission: Submission, seconds: 
         submission_digest=submission.digest,
         checks_digest=digest_of(lab.checks),
         kept=kept,
+        interrupted=end.interrupted,
     )
 
 

@@ -164,39 +164,104 @@ def test_two_graders_on_one_lab_do_not_disturb_each_other(course: Path) -> None:
     assert [process.returncode for process in both] == [0, 0], ended
 
 
-@pytest.mark.parametrize("presses", [1, 2])
-def test_ctrl_c_ends_everything(course: Path, presses: int) -> None:
-    _write_program(course, programs.NEVER_LISTENS)
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Where the grader makes its temporary files."""
+    folder = tmp_path / "t"
+    folder.mkdir()
+    return folder
+
+
+def _begin(course: Path, place: Path, *argv: str, until: str = "2 checks") -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [*GRADER, "--course", str(course), "check", "1"],
+        [*GRADER, "--course", str(course), "check", "1", *argv],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env={**os.environ, "TMPDIR": str(place)},
     )
     assert process.stdout is not None
-    while "2 checks" not in process.stdout.readline():
-        pass
+    while until not in process.stdout.readline():
+        assert process.poll() is None
+    return process
+
+
+@pytest.mark.parametrize("presses", [1, 2])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_everything(course: Path, place: Path, number: signal.Signals, presses: int) -> None:
+    _write_program(course, programs.NEVER_LISTENS)
+    process = _begin(course, place)
     started = psutil.Process(process.pid).children(recursive=True)
     for _ in range(presses):
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert "Traceback" not in said
     _, alive = psutil.wait_procs(started, timeout=10)
     assert alive == []
+    assert list(place.iterdir()) == []
 
 
-def test_kill_nine_of_the_grader_leaves_nothing(course: Path) -> None:
-    _write_program(course, programs.NEVER_LISTENS)
-    process = subprocess.Popen([*GRADER, "--course", str(course), "check", "1"], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    while "2 checks" not in process.stdout.readline():
-        pass
+def test_what_was_graded_before_ctrl_c_is_reported(course: Path, place: Path, tmp_path: Path) -> None:
+    hang = "def do_GET(self):\n    time.sleep(0 if self.path == '/health' else 600)\n    self.answer({})"
+    _write_program(course, programs.service(f"{hang}\nHandler.do_GET = do_GET"))
+    process = _begin(course, place, "--json", str(tmp_path / "report.json"), until="Whatever is sent comes back")
+    process.send_signal(signal.SIGINT)
+    printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "60 of 100 points · 1 of 2 checks passed" in printed
+    assert "Interrupted after 1 of 2 checks" in printed
+    report = json.loads((tmp_path / "report.json").read_text("utf-8"))
+    assert report["exit_code"] == 130
+    assert [check["verdict"] for check in report["checks"]] == ["passed", "blocked"]
+
+
+@pytest.mark.parametrize("victim", ["command", "session", "warden", "keeper"])
+def test_kill_nine_of_any_process_leaves_none(course: Path, place: Path, tmp_path: Path, victim: str) -> None:
+    daemon = tmp_path / "daemon.pid"
+    os.mkfifo(daemon)
+    source = programs.leaves_a_daemon(str(daemon))
+    _write_program(course, source.replace("ThreadingHTTPServer((", "time.sleep(600)\nThreadingHTTPServer((", 1))
+    process = _begin(course, place)
+    with daemon.open() as pipe:
+        forked_away = psutil.Process(int(pipe.read()))
+    command = psutil.Process(process.pid)
+    (session,) = command.children()
+    (warden,) = session.children()
+    (keeper,) = warden.children()
+    started = [*command.children(recursive=True), forked_away]
+    {"command": command, "session": session, "warden": warden, "keeper": keeper}[victim].kill()
+    process.communicate(timeout=60)
+    _, alive = psutil.wait_procs(started, timeout=10)
+    assert alive == []
+    assert process.returncode == (-9 if victim == "command" else 3), "never held against the learner"
+    # What nobody was left to remove, the next run removes.
+    assert _grader(course, "check", "1", "--reference", TMPDIR=str(place)).returncode == 0
+    assert list(place.iterdir()) == []
+
+
+def test_a_session_that_is_stuck_ends_with_its_grader(course: Path, place: Path) -> None:
+    checks = course / "grader" / "checks" / "lab_01" / "checks_echo.py"
+    stuck = "import time\n    try:\n        time.sleep(600)\n    except BaseException:\n        time.sleep(600)\n"
+    checks.write_text(
+        checks.read_text("utf-8").replace('    for text in ("",', f'    {stuck}    for text in ("",'), "utf-8"
+    )
+    process = _begin(course, place, "--reference")
     started = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.communicate()
     _, alive = psutil.wait_procs(started, timeout=10)
     assert alive == []
+
+
+def test_the_folder_of_a_grader_that_lives_is_left_alone(course: Path, place: Path) -> None:
+    _write_program(course, programs.NEVER_LISTENS)
+    process = _begin(course, place)
+    (lives,) = place.iterdir()
+    assert _grader(course, "check", "1", "--reference", TMPDIR=str(place)).returncode == 0
+    assert list(place.iterdir()) == [lives]
+    process.terminate()
+    process.communicate(timeout=60)
 
 
 def test_list_names_every_lab(course: Path) -> None:

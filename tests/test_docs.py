@@ -64,7 +64,7 @@ def test_every_field_of_the_report_is_described() -> None:
 def test_the_report_has_no_undescribed_part_of_a_result() -> None:
     assert {field.name for field in fields(LabResult)} == {
         "lab", "folder", "title", "label", "seed", "isolation", "checks", "score", "seconds", "submission_digest",
-        "checks_digest", "kept", "grader_version",
+        "checks_digest", "kept", "interrupted", "grader_version",
     }  # fmt: skip
 
 

@@ -20,6 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("grader.session", "grader.score", "grader.recordings"),
     ("grader.checks",),
     ("grader.checking",),
+    ("grader.private_folder",),
     ("grader.submission", "grader.sandbox", "grader.services", "grader.model"),
     ("grader.lab",),
     ("grader.strict_toml",),

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 def next_step(lab: Lab, result: LabResult) -> str:
     """One next step: mend the machine, mend the first failed check, or read on after passing."""
+    if result.interrupted:
+        ended = sum(item.verdict is not Verdict.BLOCKED for item in result.checks)
+        return f"Interrupted after {ended} of {len(result.checks)} checks. The same inputs again: {result.again}"
     verdicts = [item.verdict for item in result.checks]
     if Verdict.GRADER_ERROR in verdicts:
         return "Next: `grader doctor`; something here kept the grader from grading."

@@ -41,9 +41,9 @@ _RESET = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.S
 def main(argv: list[str]) -> NoReturn:
     """Serve runs on the listening socket `argv[1]` until descriptor `argv[0]`, the starter's life line, closes."""
     lifeline, listener = int(argv[0]), socket.socket(fileno=int(argv[1]))
-    _die_with_parent(signal.SIGTERM)
     _become_subreaper()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal is the grader's to handle
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the life line says when to end, and then in order
     for name in argv[2:]:
         _import_quietly(name)
     listener.setblocking(False)
@@ -59,6 +59,7 @@ def main(argv: list[str]) -> NoReturn:
         if wake in ready:
             os.read(wake, 4096)
             keepers -= {pid for pid, _ in _reap()}
+            _kill_orphans(keepers)
         if listener.fileno() in ready:
             try:
                 connection, _ = listener.accept()
@@ -78,16 +79,16 @@ def main(argv: list[str]) -> NoReturn:
 
 def _keep(connection: socket.socket) -> NoReturn:
     """Serve one run: start programs, report their ends, kill everything when the run goes."""
-    _die_with_parent(signal.SIGKILL)
     _become_subreaper()
     wake, _ = _wake_on_signals()
     signal.signal(signal.SIGTERM, lambda *_: None)
+    _die_with_parent(signal.SIGTERM)  # in order: what its programs have forked away dies too
     children: set[int] = set()
     stopping = False
     while not stopping:
         ready, _, _ = select.select([connection.fileno(), wake], [], [])
         if wake in ready:
-            # The only other signal that wakes a keeper is the warden's SIGTERM.
+            # The only other signal that wakes a keeper is SIGTERM: the warden's, or that of its death.
             stopping = signal.SIGTERM in os.read(wake, 4096)
             for pid, status in _reap():
                 if pid in children:
@@ -240,6 +241,23 @@ def _reap() -> list[tuple[int, int]]:
         if pid == 0:
             return ended
         ended.append((pid, status))
+
+
+def _kill_orphans(keepers: set[int]) -> None:
+    """Kill what a keeper that was killed has left to us: children that are no keepers, and theirs."""
+    while orphans := _children() - keepers:
+        for pid in orphans:
+            _signal(pid, signal.SIGKILL)
+        select.select([], [], [], 0.005)
+        keepers -= {pid for pid, _ in _reap()}
+
+
+def _children() -> set[int]:
+    """Our children, from the kernel's own list: psutil must not be in a program's memory before its fork."""
+    found: set[int] = set()
+    for path in Path("/proc/self/task").glob("*/children"):
+        found.update(map(int, path.read_text().split()))
+    return found
 
 
 def _kill_descendants(spare: set[int]) -> None:

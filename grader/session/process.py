@@ -6,10 +6,11 @@ goes to standard error, which is the session's log. Learner code never runs here
 
 from __future__ import annotations
 
-import ctypes
+import faulthandler
 import os
 import signal
 import sys
+import threading
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
@@ -19,6 +20,7 @@ from grader.errors import GraderError, UsageError
 from grader.session.events import Channel, SessionSpec
 from grader.verdict import Failure
 
+STOP_SECONDS = 1.5
 INI = Path(__file__).with_name("checks.ini")
 
 
@@ -86,16 +88,25 @@ def _run(spec: SessionSpec, channel: Channel) -> int:
 
 
 def _end_with_parent() -> None:
-    """Stop cleanly on SIGTERM, and get one when the grader that started us dies, however it dies."""
+    """Stop cleanly on SIGTERM, and get one when the grader that started us dies, however it dies.
+
+    Its standard input is a pipe that only the grader holds open.
+    What is not closed in time ends with the process: the warden kills the programs, the next run drops the databases.
+    """
 
     def stop(_number: int, _frame: FrameType | None) -> NoReturn:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        faulthandler.dump_traceback_later(STOP_SECONDS, exit=True)  # whatever the interpreter is stuck in
         raise KeyboardInterrupt
+
+    def watch() -> None:
+        while os.read(0, 1):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)
+    threading.Thread(target=watch, name="watch", daemon=True).start()
 
 
 if __name__ == "__main__":
