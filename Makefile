@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Made anew when what is installed changes.
 READY := .venv/.ready
 
-.PHONY: help demo test verify lint types docs bench clean
+.PHONY: help demo test verify attacks lint types docs bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -25,10 +25,13 @@ test: $(READY)  ## run the grader's own tests, with the quick proof of every lab
 verify: $(READY)  ## the full proof of every lab: every program against every check, three seeds
 	$(BIN)/grader verify --stress 3
 
+attacks: $(READY)  ## the whole battery of hostile programs, at every level that this machine has
+	$(BIN)/python -m pytest tests/test_attacks.py tests/test_right_programs.py -m 'attacks or not attacks'
+
 lint: $(READY)  ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/ruff check --isolated --line-length 120 --select E,F,W,B,UP labs solutions tests/toy_course
+	$(BIN)/ruff check --isolated --line-length 120 --select E,F,W,B,UP labs solutions tests/toy_course tests/attacks/kinds tests/attacks/right
 
 types: $(READY)  ## mypy --strict on grader and tests
 	$(BIN)/mypy

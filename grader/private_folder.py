@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -66,7 +67,19 @@ def _remove(folder: Path) -> None:
         if path.name == _OWNER:
             continue
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
+            _remove_tree(path)
         else:
             path.unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_tree(folder: Path) -> None:
+    """Remove a folder, whatever a program made of it.
+
+    Programs nest folders deeper than Python can follow, and lock them; `rm` follows any depth.
+    """
+    with suppress(RecursionError):
+        shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        for argv in (["chmod", "-R", "u+rwX"], ["rm", "-rf"]):
+            subprocess.run([*argv, str(folder)], stderr=subprocess.DEVNULL, check=False)

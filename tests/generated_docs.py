@@ -1,4 +1,4 @@
-"""Writes the generated parts of README.md: `python -m tests.generated_docs --write`, which is `make docs`."""
+"""Writes the generated parts of README.md and docs: `python -m tests.generated_docs --write`, which is `make docs`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from pathlib import Path
 
 from grader.cli import build_parser
 from grader.lab import list_folders, read_lab
+from tests.attacks.attack import LEVELS, Expected, read_corpus
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
+ISOLATION = ROOT / "docs" / "isolation.md"
 # Labs of the plan that are not there yet: number, title, stage, hours.
 PLANNED = (
     ("01", "Agent set-up (Claude Code and Cursor)", "month 1", 4),
@@ -103,15 +105,30 @@ def run_output() -> str:
     return f"```\n$ grader check lab-07 --reference --seed 7\n{ended.stdout.rstrip()}\n```"
 
 
+def attacks_table() -> str:
+    """Every attack of the battery, what must come of it, and the levels that stop it."""
+    lines = [f"| attack | it | must | {' | '.join(LEVELS)} |", "|---|---|---|" + "---|" * len(LEVELS)]
+    for attack in read_corpus():
+        must = "not pass" if attack.expected is Expected.NOT_PASSED else "have no effect"
+        held = " | ".join("stopped" if attack.stopped_at(level) else "**gets through**" for level in LEVELS)
+        tries = attack.tries[0].lower() + attack.tries[1:].rstrip(".").replace("|", "\\|")
+        lines.append(f"| `{attack.id}` | {tries} | {must} | {held} |")
+    return "\n".join(lines)
+
+
 # Cheap parts are compared with what the code gives now; the run is compared with the checks that exist.
-PARTS: dict[str, Callable[[], str]] = {"labs": labs_table, "help": command_help}
+PARTS: dict[str, tuple[Path, Callable[[], str]]] = {
+    "labs": (README, labs_table),
+    "help": (README, command_help),
+    "attacks": (ISOLATION, attacks_table),
+}
 
 
 def read_part(text: str, name: str) -> str:
     """What stands between the marks of a part."""
     found = re.search(rf"<!-- {name}: .*?-->\n(.*?)\n<!-- /{name} -->", text, re.DOTALL)
     if not found:
-        raise LookupError(f"README.md has no part {name!r}")
+        raise LookupError(f"the page has no part {name!r}")
     return found[1]
 
 
@@ -123,10 +140,8 @@ def replace_part(text: str, name: str, body: str) -> str:
 
 def main() -> None:
     """Write all parts anew, the run last."""
-    text = README.read_text("utf-8")
-    for name, render in {**PARTS, "run": run_output}.items():
-        text = replace_part(text, name, render())
-    README.write_text(text, "utf-8")
+    for name, (page, render) in {**PARTS, "run": (README, run_output)}.items():
+        page.write_text(replace_part(page.read_text("utf-8"), name, render()), "utf-8")
 
 
 if __name__ == "__main__":

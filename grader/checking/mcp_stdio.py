@@ -93,6 +93,8 @@ class McpStdio:
         asked = asked or f"the line {shown(line.decode('utf-8', 'backslashreplace'))!r}"
         allowed = seconds or self._seconds
         deadline = time.monotonic() + allowed
+        if self.running.wait(0) is not None:  # a child may hold its streams: a client would not talk to that
+            raise ProgramCrashed(*death(self.running, f"before {asked}"))
         with self._news:
             self._waiting[number] = None
             self._unasked = 0

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from grader.report.inert import ACTIVE
 from grader.submission import write_fault
 
 if TYPE_CHECKING:
@@ -19,10 +20,10 @@ FORMAT = 1
 
 
 def render(result: LabResult) -> str:
-    """The whole result as JSON text, with a line end."""
+    """The whole result as JSON text with a line end; nothing in it acts on a terminal."""
     text = json.dumps(as_dict(result), indent=2, ensure_ascii=False) + "\n"
-    # A lone surrogate from a program's answer has no UTF-8; as `\\ud800` it is the JSON escape of itself.
-    return text.encode("utf-8", "backslashreplace").decode()
+    # `--json -` may go to a terminal or a CI log, and a lone surrogate has no UTF-8: both become JSON's own escapes.
+    return ACTIVE.sub(lambda match: json.dumps(match[0])[1:-1], text)
 
 
 def write(result: LabResult, target: str) -> None:

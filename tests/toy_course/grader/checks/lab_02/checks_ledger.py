@@ -10,8 +10,11 @@ def finds_what_was_there(stage: Stage, opening_entry: str) -> None:
     """What the ledger held before the program started is in the sum"""
     stage.model.script(Reply("sum"))
     stage.program.post("/sum", json={})
-    (asked,) = stage.model.journal.since()
-    expect(opening_entry in asked.request.text, "the opening entry is not in the prompt", observed=asked.request.text)
+    asked = stage.model.journal.since()
+    expect(len(asked) == 1, "the model was not asked once", observed=len(asked))
+    expect(
+        opening_entry in asked[0].request.text, "the opening entry is not in the prompt", observed=asked[0].request.text
+    )
 
 
 @check(task="ledger")
@@ -30,6 +33,7 @@ def sums_up_with_one_call(stage: Stage, rng: random.Random) -> None:
     mark = stage.model.journal.mark()
     stage.model.script(Reply(word))
     answer = stage.program.post("/sum", json={})
-    (asked, *_) = stage.model.journal.since(mark)
-    expect("entry " in asked.request.text, "the entries are not in the prompt", observed=asked.request.text)
+    asked = stage.model.journal.since(mark)
+    expect(asked, "the model was not asked")
+    expect("entry " in asked[0].request.text, "the entries are not in the prompt", observed=asked[0].request.text)
     expect_equal(answer.json(), {"text": word}, "the sum")

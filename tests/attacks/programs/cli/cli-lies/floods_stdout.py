@@ -1,0 +1,8 @@
+"""Prints for ever on standard output.
+
+must not pass
+sample
+"""
+
+while True:
+    print("0" * 100_000)

@@ -1,0 +1,8 @@
+"""Raises SystemExit(0) while it is imported.
+
+must not pass
+"""
+
+import sys
+
+sys.exit(0)

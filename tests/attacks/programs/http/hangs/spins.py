@@ -1,0 +1,7 @@
+"""Computes for ever before it serves.
+
+must not pass
+"""
+
+while True:
+    pass

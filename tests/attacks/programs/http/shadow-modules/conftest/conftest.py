@@ -1,0 +1,3 @@
+from pathlib import Path
+
+Path(__file__).with_name("ran").touch()

@@ -1,0 +1,13 @@
+"""Connects to a service of the host; a server on standard streams is promised no network at all.
+
+no effect
+gets through at: process
+"""
+
+import socket
+
+from host import HOST, attempt
+from right import serve
+
+attempt("tcp", lambda: socket.create_connection(("127.0.0.1", HOST["tcp"]), 2).close())
+serve()

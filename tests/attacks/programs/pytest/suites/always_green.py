@@ -1,0 +1,8 @@
+"""Tests nothing.
+
+must not pass
+"""
+
+
+def test_it():
+    assert True

@@ -1,0 +1,8 @@
+"""Fails whatever it is shown.
+
+must not pass
+"""
+
+
+def test_it():
+    assert False

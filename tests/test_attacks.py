@@ -1,0 +1,72 @@
+"""The battery: every hostile program comes to nothing at every level that claims to stop it.
+
+`make test` runs a sample, each class of attack once; `make attacks` runs all of them.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from grader.sandbox import Level
+from tests.attacks.attack import LEVELS, Attack, Expected, read_corpus
+from tests.attacks.battery import Battery, Outcome, can_run_alone, problems
+
+CORPUS = read_corpus()
+SIDE_BY_SIDE = 6
+
+
+def _cases() -> list[object]:
+    return [
+        pytest.param(attack, level, id=f"{level}-{attack.id}", marks=() if attack.sample else pytest.mark.attacks)
+        for level in LEVELS
+        for attack in CORPUS
+        if attack.stopped_at(level)
+    ]
+
+
+@pytest.fixture(scope="module")
+def outcome(request: pytest.FixtureRequest) -> Iterator[Callable[[Attack, Level], Outcome]]:
+    """Gives the outcome of an attack; all that were selected run side by side from the first question on."""
+    from grader.services.postgres import lease
+
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(prefix="at-") as place:
+        patch.setattr(tempfile, "tempdir", place)
+        with lease("attacks"), Battery() as battery, ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+            futures: dict[tuple[str, Level], Future[Outcome]] = {}
+            for item in request.session.items:
+                params = getattr(getattr(item, "callspec", None), "params", {})
+                if "attack" in params and item.path == request.path:
+                    attack, level = params["attack"], params["level"]
+                    futures[attack.id, level] = pool.submit(battery.run, attack, level)
+            yield lambda attack, level: futures[attack.id, level].result()
+        for thread in threading.enumerate():
+            if thread.name == "grader collect":
+                thread.join()
+        left = [path.name for path in Path(place).glob("grader-*")]
+        assert left == [], "a run left its private folder behind"
+
+
+@pytest.mark.parametrize(("attack", "level"), _cases())
+def test_an_attack_comes_to_nothing(attack: Attack, level: Level, outcome: Callable[[Attack, Level], Outcome]) -> None:
+    if attack.alone and not can_run_alone():
+        pytest.skip("this machine gives no pid namespace, and without one the attack could hurt others")
+    assert problems(attack, outcome(attack, level)) == [], attack.tries
+
+
+def test_the_corpus_covers_what_it_should() -> None:
+    families = {attack.family for attack in CORPUS}
+    assert len(CORPUS) >= 100
+    assert {attack.kind for attack in CORPUS} == {"http", "ledger", "cli", "mcp-stdio", "mcp-http", "pytest"}
+    assert families == {attack.family for attack in CORPUS if attack.sample} | {"mcp-lies"}, "each class has a sample"
+    assert len({attack.id for attack in CORPUS}) == len(CORPUS)
+
+
+def test_only_right_work_can_get_through() -> None:
+    """No level may let a program pass that has not done the work, `process` included."""
+    assert [attack.id for attack in CORPUS if attack.expected is Expected.NOT_PASSED and attack.through] == []
