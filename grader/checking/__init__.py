@@ -8,6 +8,7 @@ from grader.checking.mcp_stdio import McpStdio
 from grader.checking.program import Program, ProgramCrashed, ProgramTimeout, Response
 from grader.checking.stage import FreshStage, Stage
 from grader.model import (
+    CHAT_WIRES,
     Block,
     Conversation,
     Cut,
@@ -31,6 +32,7 @@ from grader.model import (
 )
 
 __all__ = [
+    "CHAT_WIRES",
     "Answer",
     "Block",
     "Command",

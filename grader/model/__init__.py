@@ -2,7 +2,18 @@
 
 from grader.model.conversations import Conversation, Leftover, Unmatched
 from grader.model.embeddings import Embedder, WordLlamaEmbedder
-from grader.model.journal import Block, CacheMark, Exchange, Journal, Message, Request, Tool, from_json, to_json
+from grader.model.journal import (
+    CHAT_WIRES,
+    Block,
+    CacheMark,
+    Exchange,
+    Journal,
+    Message,
+    Request,
+    Tool,
+    from_json,
+    to_json,
+)
 from grader.model.playbook import Held
 from grader.model.script import (
     AsUsual,
@@ -27,6 +38,7 @@ from grader.model.script import (
 from grader.model.server import ModelDouble
 
 __all__ = [
+    "CHAT_WIRES",
     "AsUsual",
     "Block",
     "CacheMark",

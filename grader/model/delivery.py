@@ -72,7 +72,7 @@ async def send_answer(
     With `last_words` a stream that is cut ends in them, properly closed.
     """
     if answer.frames:
-        return await _send_stream(http, answer.frames, headers, ended, cut_after=cut_after, last_words=last_words)
+        return await _send_stream(http, answer, headers, ended, cut_after=cut_after, last_words=last_words)
     return await send_body(
         http, 200, answer.plain, {**headers, "content-type": answer.content_type}, ended, cut=cut_after is not None
     )
@@ -101,7 +101,7 @@ async def send_body(
 
 async def _send_stream(
     http: web.BaseRequest,
-    frames: tuple[bytes, ...],
+    answer: Answer,
     headers: Mapping[str, str],
     ended: Ended,
     *,
@@ -113,7 +113,16 @@ async def _send_stream(
     if http.version >= HttpVersion11:  # HTTP/1.0 has no chunks: the end of the connection ends the stream
         response.enable_chunked_encoding()
     await response.prepare(http)
-    sent = frames if cut_after is None else frames[:cut_after]
+    frames = answer.frames
+    if answer.rest is not None and (cut_after is None or cut_after > len(frames)):
+        for frame in frames:
+            await response.write(frame)
+        await wait_for(answer.waits)
+        left = None if cut_after is None else cut_after - len(frames)
+        frames, cut_frames = answer.rest(), left
+    else:
+        cut_frames = cut_after
+    sent = frames if cut_frames is None else frames[:cut_frames]
     if last_words:
         sent = (*sent, last_words)
     for frame in sent[:-1]:

@@ -17,7 +17,7 @@ from grader.model.memory import Memory
 from grader.model.playbook import Playbook
 from grader.model.promises import broken_promises
 from grader.model.records import Record
-from grader.model.script import Disconnect, Fail, Garbage, step_name
+from grader.model.script import AsUsual, Disconnect, Fail, Garbage, step_name
 from grader.model.wires import Found, Routes, vendor_of
 from grader.model.wires.wire import (
     Answer,
@@ -167,7 +167,12 @@ class Desk:
         if prepared is not None:
             ids = (prepared.reply_id, *(call.id or "" for call in prepared.tool_calls))
             self._playbook.gave(request, ids, prepared.reply_text)
-        await wait_for((*gates, *manner.waits))
+        waits = (*gates, *manner.waits)
+        deferred = wire.defer(request, prepared, manner.step, waits) if isinstance(wire, ChatWire) else None
+        if deferred is not None:
+            self._check_reply(wire, deferred, request)
+            return await self._deliver(http, wire, replace(manner, step=AsUsual()), deferred, record)
+        await wait_for(waits)
         return await self._deliver(http, wire, manner, prepared, record)
 
     async def _prepare(self, wire: Wire, manner: Manner, request: Request) -> Answer | None:
@@ -184,11 +189,12 @@ class Desk:
             answer = wire.render_stream(turn, request) if request.stream else wire.render(turn, request)
         else:
             raise TypeError(f"{type(wire).__name__} renders nothing")
-        if self._validate_replies:
-            self._check_reply(wire, answer, request)
+        self._check_reply(wire, answer, request)
         return answer
 
     def _check_reply(self, wire: Wire, answer: Answer, request: Request) -> None:
+        if not self._validate_replies:
+            return
         from grader.model.conformance import violations  # noqa: PLC0415  imports the SDKs: 2 s that a check need not wait
 
         for violation in violations(wire, answer):

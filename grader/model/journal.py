@@ -20,10 +20,14 @@ WireName = Literal[
     "anthropic-models",
     "openai-chat",
     "openai-responses",
+    "openai-stored-responses",
+    "openai-response-tokens",
     "openai-embeddings",
     "openai-models",
     "unknown",
 ]
+# Those whose replies come from a script.
+CHAT_WIRES: tuple[WireName, ...] = ("anthropic", "openai-chat", "openai-responses")
 ToolChoice = None | Literal["auto", "any", "none"] | tuple[Literal["tool"], str]
 
 CHARACTERS_PER_TOKEN = 4

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from grader.checking import Mismatch, Request, Response, Stage, expect
+from grader.checking import CHAT_WIRES, Mismatch, Request, Response, Stage, expect
 
 from .expectations import answered
 from .handbook import Document, normalised
@@ -142,9 +142,9 @@ class Service:
             self.reader.teach(ask)
 
     def prompts(self, mark: int) -> tuple[Prompt, ...]:
-        """What was sent to the model since the mark, on either wire."""
+        """What was sent to the model since the mark, on whichever wire."""
         requests = self.stage.model.journal.requests(mark)
-        return tuple(read_prompt(request) for request in requests if request.wire in ("anthropic", "openai-chat"))
+        return tuple(read_prompt(request) for request in requests if request.wire in CHAT_WIRES)
 
     def embeddings(self, mark: int) -> tuple[Request, ...]:
         """Requests for embeddings since the mark."""
@@ -195,7 +195,7 @@ def fresh_tenant(rng: random.Random, company: str = "tenant") -> str:
 
 def chat_about(ask: str) -> Callable[[Request], bool]:
     """Matches requests to the model that ask this."""
-    return lambda request: request.wire in ("anthropic", "openai-chat") and ask in request.text
+    return lambda request: request.wire in CHAT_WIRES and ask in request.text
 
 
 def embedding_of(words: str) -> Callable[[Request], bool]:

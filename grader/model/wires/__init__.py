@@ -14,6 +14,15 @@ from grader.model.wires.openai_cache import PromptCache
 from grader.model.wires.openai_chat import OpenAIChat
 from grader.model.wires.openai_embeddings import OpenAIEmbeddings
 from grader.model.wires.openai_models import OpenAIModel, OpenAIModels
+from grader.model.wires.openai_response_store import ResponseStore
+from grader.model.wires.openai_responses import OpenAIResponses
+from grader.model.wires.openai_stored_responses import (
+    CancelledResponses,
+    DeletedResponses,
+    ResponseInputItems,
+    ResponseTokens,
+    StoredResponses,
+)
 from grader.model.wires.openai_vendor import OpenAIVendor
 from grader.model.wires.wire import Rejection, Vendor, Wire
 
@@ -77,11 +86,18 @@ def vendor_of(path: str, headers: Mapping[str, str]) -> Vendor:
 
 def routes_of(memory: Memory, embedder: Embedder) -> Routes:
     """The wires of one double."""
+    cache, responses = PromptCache(memory), ResponseStore(memory)
     return Routes(
         ("POST", "/v1/messages", AnthropicMessages(memory)),
         ("GET", "/v1/models", AnthropicModels()),
         ("GET", "/v1/models/{model_id}", AnthropicModel()),
-        ("POST", "/v1/chat/completions", OpenAIChat(PromptCache(memory))),
+        ("POST", "/v1/chat/completions", OpenAIChat(cache)),
+        ("POST", "/v1/responses", OpenAIResponses(responses, cache)),
+        ("GET", "/v1/responses/{response_id}", StoredResponses(responses)),
+        ("DELETE", "/v1/responses/{response_id}", DeletedResponses(responses)),
+        ("POST", "/v1/responses/{response_id}/cancel", CancelledResponses(responses)),
+        ("GET", "/v1/responses/{response_id}/input_items", ResponseInputItems(responses)),
+        ("POST", "/v1/responses/input_tokens", ResponseTokens(responses)),
         ("POST", "/v1/embeddings", OpenAIEmbeddings(embedder)),
         ("GET", "/v1/models", OpenAIModels(embedder)),
         ("GET", "/v1/models/{model_id}", OpenAIModel(embedder)),

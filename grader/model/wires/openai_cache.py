@@ -77,7 +77,7 @@ def segments_of(messages: Iterable[Message]) -> Iterator[Segment]:
         for block in message.blocks:
             counted = block.kind in ("text", "tool_result", "other")
             rest = [message.role, block.kind, block.id, block.name, block.arguments]
-            structure = canonical([*rest, None if counted else block.raw])
+            structure = canonical([*rest, None if counted or block.kind == "tool_use" else block.raw])
             raw: Any = block.raw
             marked = isinstance(raw, Mapping) and isinstance(raw.get("prompt_cache_breakpoint"), Mapping)
             yield Segment(structure, block.text if counted else "", marked)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from grader.model.bounds import DEEPEST, is_too_deep
 from grader.model.journal import Block, CacheMark, Message, Request, Tool, ToolChoice, WireName, tokens_of
-from grader.model.script import Refuse, Reply, Step, Stop, Thinking, ToolCall, Turn
+from grader.model.script import Gate, Refuse, Reply, Step, Stop, Thinking, ToolCall, Turn
 
 JsonObject = dict[str, Any]
 
@@ -84,6 +84,7 @@ class Answer:
     """One reply on its way out: a plain body, or stream events, and the same in neutral words for the journal.
 
     `lines` are the objects of a body of JSON lines. `keep` is for the wire alone: it gets it back in `settle`.
+    A stream with a `rest` sends its frames, waits for `waits`, and sends what `rest` then gives.
     """
 
     body: JsonObject | None = None
@@ -102,6 +103,8 @@ class Answer:
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
     cache_write_1h_tokens: int = 0
+    waits: tuple[Gate, ...] = ()
+    rest: Callable[[], tuple[bytes, ...]] | None = None
     keep: Any = None
 
     @property
@@ -175,6 +178,19 @@ class ChatWire(Wire):
 
     @abstractmethod
     def render_stream(self, turn: Turn | Refuse, request: Request) -> Answer: ...
+
+    def defer(
+        self,
+        request: Request,  # noqa: ARG002  most wires keep the program waiting
+        answer: Answer | None,  # noqa: ARG002
+        step: Step,  # noqa: ARG002
+        waits: tuple[float | Gate, ...],  # noqa: ARG002
+    ) -> Answer | None:
+        """What to answer at once where the program is not to wait for the reply; None: it waits, then gets `answer`.
+
+        `answer` is None for a step that is no reply; who defers looks at `waits` from now on.
+        """
+        return None
 
     @abstractmethod
     def error_frame(self, rejection: Rejection, request_id: str, sent: int) -> bytes:
