@@ -11,6 +11,7 @@ from grader.errors import GraderFault, LearnerError, UsageError
 from grader.strict_toml import Table, load
 
 FORMAT = 1
+OVERRIDE_BYTES = 16 * 1024
 SPEAKS = ("http", "mcp-stdio", "mcp-http", "cli", "pytest")
 WIRES = ("anthropic", "openai")
 DIFFICULTIES = ("easy", "medium", "hard")
@@ -229,11 +230,17 @@ def read_override(lab: Lab, folder: Path) -> tuple[str, ...] | None:
     """The argv of `lab.override.toml` in a work folder: a learner may answer in another language.
 
     Raises:
-        LearnerError: it sets anything else than `entry`.
+        LearnerError: it sets anything else than `entry`, or is longer than 16 KiB.
     """
     path = folder / "lab.override.toml"
     if not path.is_file() or path.is_symlink():
         return None
+    if (size := path.stat().st_size) > OVERRIDE_BYTES:
+        raise LearnerError(
+            f"{path.name} is {size:,} bytes long",
+            mend='It sets `entry = ["program", "argument"]` and nothing else.',
+            slug="override",
+        )
     try:
         table = Table(load(path), path.name, "")
         entry = table.strings("entry", required=True)

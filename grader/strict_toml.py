@@ -21,7 +21,7 @@ _T = TypeVar("_T")
 def load(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise GraderFault(
             f"cannot read {str(path)!r}: {error}",
             mend="`git checkout -- labs` restores the course's own files.",

@@ -8,6 +8,8 @@ import os
 import re
 import shutil
 import stat
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from grader.errors import EnvironmentFault, LearnerError, UsageError
 
 MAX_FILES = 2_000
 MAX_BYTES = 20 * 1024 * 1024
+MAX_DEPTH = 32
+MAX_NAME = 180  # bytes of one part of a path
 LEAST_ROOM = 1024 * 1024
 # Files that would run, or steer a tool, merely by lying there.
 FORBIDDEN = re.compile(
@@ -48,7 +52,8 @@ def stage(source: Path, folder: Path, allowed: tuple[str, ...]) -> Submission:
 
     Raises:
         UsageError: `source` is not a folder.
-        LearnerError: nothing to grade, an allow-listed link, or over 2,000 files or 20 MiB.
+        LearnerError: nothing to grade, an allow-listed link or odd name, a folder that cannot be read, over 2,000
+            files or 20 MiB, or nested more than 32 folders deep.
         EnvironmentFault: the copy cannot be written.
     """
     if not source.is_dir():
@@ -57,10 +62,16 @@ def stage(source: Path, folder: Path, allowed: tuple[str, ...]) -> Submission:
     files: list[str] = []
     digest = hashlib.sha256()
     total = 0
-    for relative in sorted(_walk(source, "")):
+    for relative in sorted(_walk(source)):
         if not any(pattern.fullmatch(relative) for pattern in patterns) or FORBIDDEN.fullmatch(Path(relative).name):
             continue
-        content = _read_regular(source / relative, relative, MAX_BYTES - total)
+        if _is_odd(relative):
+            raise LearnerError(
+                f"{relative[:120]!r} is no name that every system can hold",
+                mend=f"Rename it: letters, digits and punctuation, at most {MAX_NAME} bytes.",
+                slug="submission-name",
+            )
+        content = _read_regular(source, relative, MAX_BYTES - total)
         total += len(content)
         files.append(relative)
         if len(files) > MAX_FILES:
@@ -78,13 +89,13 @@ def stage(source: Path, folder: Path, allowed: tuple[str, ...]) -> Submission:
 
 def copy_tree(source: Path, folder: Path) -> None:
     """Copy regular files of a trusted folder (a skeleton, a reference), over what `folder` already holds."""
-    for relative in sorted(_walk(source, "")):
+    for relative in sorted(_walk(source)):
         _write(folder / relative, (source / relative).read_bytes())
 
 
 def list_files(source: Path) -> tuple[str, ...]:
     """Relative paths of the regular files below `source`, caches left out."""
-    return tuple(sorted(_walk(source, "")))
+    return tuple(sorted(_walk(source)))
 
 
 def _pattern(glob: str) -> re.Pattern[str]:
@@ -94,34 +105,73 @@ def _pattern(glob: str) -> re.Pattern[str]:
     return re.compile("".join(table.get(part, re.escape(part)) for part in parts))
 
 
-def _walk(folder: Path, prefix: str) -> list[str]:
+def _walk(folder: Path) -> list[str]:
+    """Relative paths of what is below a folder and is no folder itself; links are listed and never followed.
+
+    Raises:
+        LearnerError: too many entries, nested too deeply, or a folder that cannot be read.
+    """
     found: list[str] = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                if entry.name not in SKIPPED_FOLDERS:
-                    found.extend(_walk(folder / entry.name, f"{prefix}{entry.name}/"))
-            elif not entry.name.startswith(".#"):
-                found.append(prefix + entry.name)
-            if len(found) > MAX_FILES * 10:
-                raise _too_large(f"more than {MAX_FILES * 10:,} files in the folder")
+    entries = 0
+
+    def walk(handle: int, prefix: str, depth: int) -> None:
+        nonlocal entries
+        with os.scandir(handle) as listing:
+            for entry in listing:
+                entries += 1
+                if entries > MAX_FILES * 10:
+                    raise _too_large(f"more than {MAX_FILES * 10:,} files and folders")
+                if not entry.is_dir(follow_symlinks=False):
+                    if not entry.name.startswith(".#"):
+                        found.append(prefix + entry.name)
+                elif entry.name not in SKIPPED_FOLDERS:
+                    if depth == MAX_DEPTH:
+                        raise _too_large(f"folders nested more than {MAX_DEPTH} deep, at {prefix[:60]!r}…")
+                    with _opened(entry.name, prefix + entry.name, os.O_DIRECTORY, handle) as inner:
+                        walk(inner, f"{prefix}{entry.name}/", depth + 1)
+
+    with _opened(folder, str(folder), os.O_DIRECTORY) as top:
+        walk(top, "", 0)
     return found
 
 
-def _read_regular(path: Path, relative: str, room: int) -> bytes:
+@contextmanager
+def _opened(path: str | Path, relative: str, kind: int, beneath: int | None = None) -> Iterator[int]:
+    """A descriptor of a file or folder that is no link; O_NONBLOCK: opening a FIFO must not wait for its writer."""
+    follow = os.O_NOFOLLOW if beneath is not None else 0
     try:
-        # O_NONBLOCK: opening a FIFO must not wait for its writer.
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | follow | kind, dir_fd=beneath)
     except OSError as error:
-        kind = "a symbolic link" if error.errno == errno.ELOOP else f"unreadable ({error.strerror})"
-        raise _not_regular(relative, kind) from error
-    with os.fdopen(handle, "rb") as file:
-        status = os.fstat(file.fileno())
+        linked = error.errno == errno.ELOOP or (error.errno == errno.ENOTDIR and kind)
+        raise _not_regular(relative, "a symbolic link" if linked else f"unreadable ({error.strerror})") from error
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _read_regular(source: Path, relative: str, room: int) -> bytes:
+    """The content of a regular file; no folder on the way to it may be a link, even if it became one meanwhile."""
+    *folders, name = relative.split("/")
+    with ExitStack() as stack:
+        handle = stack.enter_context(_opened(source, str(source), os.O_DIRECTORY))
+        for folder in folders:
+            handle = stack.enter_context(_opened(folder, relative, os.O_DIRECTORY, handle))
+        handle = stack.enter_context(_opened(name, relative, 0, handle))
+        status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             raise _not_regular(relative, "not a regular file")
-        if status.st_size > room:
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            content = file.read(room + 1) if status.st_size <= room else b""
+        if max(status.st_size, len(content)) > room:
             raise _too_large(f"over {MAX_BYTES // 2**20} MiB in all, reached at {relative!r}")
-        return file.read(room + 1)
+        return content
+
+
+def _is_odd(relative: str) -> bool:
+    """Whether a name holds what a message, a manifest or another system cannot: control characters, no UTF-8."""
+    long = any(len(part.encode("utf-8", "surrogateescape")) > MAX_NAME for part in relative.split("/"))
+    return long or bool(re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", relative))
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -13,6 +13,8 @@ from grader.errors import UsageError
 from grader.lab import Lab
 from grader.submission import copy_tree, list_files, write_fault
 
+LONGEST_DIFF = 2**20  # bytes of a file that `diff` reads
+
 
 def start(lab: Lab) -> Path:
     """Copy the skeleton to `work/`.
@@ -88,6 +90,8 @@ def diff(lab: Lab) -> str:
 def _lines(path: Path) -> list[str]:
     if path.is_symlink() or not path.is_file():
         return []
+    if (size := path.stat().st_size) > LONGEST_DIFF:
+        return [f"({size:,} bytes, too long to compare line by line)\n"]
     try:
         return path.read_text("utf-8").splitlines(keepends=True)
     except UnicodeDecodeError:

@@ -286,3 +286,27 @@ def test_a_bug_of_ours_is_told_as_such(
     monkeypatch.setattr("grader.lab.find_lab", explode)
     assert cli.run_command(["--course", str(course), "check", "1"]) == 3
     assert "our own fault: ZeroDivisionError: boom" in capsys.readouterr().err
+
+
+def test_git_is_never_run_in_the_learners_tree(course: Path, tmp_path: Path) -> None:
+    """A hostile checkout runs commands of its own as soon as somebody asks git for its state."""
+    ran = tmp_path / "ran"
+    tool = tmp_path / "bin" / "git"
+    tool.parent.mkdir()
+    tool.write_text(f"#!/bin/sh\necho called >> {ran}\n", "utf-8")
+    tool.chmod(0o755)
+    path = f"{tool.parent}:{os.environ['PATH']}"
+    for folder in (course, course / "work" / TOY_LAB, course / "labs" / TOY_LAB):
+        (folder / ".git").mkdir(parents=True)
+        (folder / ".git" / "config").write_text(f"[core]\nfsmonitor = touch {ran}\nhooksPath = .\n", "utf-8")
+    _write_program(course, programs.RIGHT)
+    for argv in (["check", "1"], ["diff", "1"], ["reset", "1"], ["list"], ["wire", "1"], ["verify", "1"], ["doctor"]):
+        _grader(course, *argv, PATH=path)
+    assert not ran.exists()
+
+
+def test_a_giant_in_the_work_folder_is_not_read_into_a_diff(course: Path) -> None:
+    folder = _write_program(course, programs.RIGHT)
+    with (folder / "giant.py").open("wb") as file:
+        file.truncate(10**11)
+    assert "(100,000,000,000 bytes, too long to compare line by line)" in _grader(course, "diff", "1").stdout

@@ -75,7 +75,17 @@ def test_an_override_may_change_the_entry(lab: Lab, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["points = 100", 'entry = ["a"]\nseconds = 900', "entry = []", "entry = 'sh'", "entry ="]
+    "text",
+    [
+        "points = 100",
+        'entry = ["a"]\nseconds = 900',
+        "entry = []",
+        "entry = 'sh'",
+        "entry =",
+        "entry = " + "[" * 8000,
+        f"entry = ['{'x' * 20_000}']",
+    ],
+    ids=range(7),
 )
 def test_an_override_may_change_nothing_else(lab: Lab, tmp_path: Path, text: str) -> None:
     (tmp_path / "lab.override.toml").write_text(text, "utf-8")

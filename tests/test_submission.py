@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -87,6 +90,105 @@ def test_too_many_files_are_refused(source: Path, tmp_path: Path, monkeypatch: p
     for number in range(6):
         (source / "app" / f"m{number}.py").write_text("")
     with pytest.raises(LearnerError, match="more than 5 files"):
+        _names(source, tmp_path)
+
+
+def _socket(source: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener, contextlib.chdir(source / "app"):
+        listener.bind("socket.py")
+
+
+def _deep(source: Path) -> None:
+    (source / Path("/".join(["d"] * 60))).mkdir(parents=True)
+
+
+def _files(source: Path) -> None:
+    for number in range(2100):
+        (source / "app" / f"{number}.py").touch()
+
+
+def _folders(source: Path) -> None:
+    for number in range(20_100):
+        (source / f"{number}").mkdir()
+
+
+# Trees that somebody could hand in, and what comes of each: the files that are staged, or the error's slug.
+HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "nothing_odd": (lambda _source: None, ""),
+    "a_link_to_a_file": (lambda source: (source / "app" / "x.py").symlink_to("/etc/passwd"), "submission-link"),
+    "a_link_to_a_folder": (lambda source: (source / "app" / "x").symlink_to("/etc"), ""),
+    "a_link_to_itself": (lambda source: (source / "app" / "x.py").symlink_to("x.py"), "submission-link"),
+    "a_pipe": (lambda source: os.mkfifo(source / "app" / "x.py"), "submission-link"),
+    "a_socket": (_socket, "submission-link"),
+    "a_sparse_giant": (lambda source: _truncated(source / "app" / "x.py", 10**11), "submission-too-large"),
+    "many_files": (_files, "submission-too-large"),
+    "many_folders": (_folders, "submission-too-large"),
+    "deep_folders": (_deep, "submission-too-large"),
+    "a_line_feed_in_a_name": (lambda source: (source / "app" / "a\n::error::.py").touch(), "submission-name"),
+    "a_line_feed_in_a_name_not_handed_in": (lambda source: (source / "a\n::error::").touch(), ""),
+    "bytes_that_are_no_text": (lambda source: _touched(os.fsencode(source) + b"/app/\xff\xfe.py"), "submission-name"),
+    "a_name_that_turns_around": (lambda source: (source / "app" / "\u2028x.py").touch(), "submission-name"),
+    "a_long_name": (lambda source: (source / "app" / ("x" * 190 + ".py")).touch(), "submission-name"),
+    "poisoned_bytecode": (lambda source: _in(source / "app" / "__pycache__", "main.cpython-311.pyc"), ""),
+    "a_git_folder": (lambda source: _in(source / ".git", "config"), ""),
+    "a_git_folder_inside": (lambda source: _in(source / "app" / ".git", "hook.py"), ""),
+    "a_hard_link": (lambda source: (source / "app" / "x.py").hardlink_to(__file__), "app/x.py"),
+}
+
+
+def _truncated(path: Path, size: int) -> None:
+    with path.open("wb") as file:
+        file.truncate(size)
+
+
+def _touched(path: bytes) -> None:
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
+
+
+def _in(folder: Path, name: str) -> None:
+    folder.mkdir()
+    (folder / name).write_text("[core]\nfsmonitor = touch /tmp/evil\n")
+
+
+@pytest.mark.parametrize("tree", HOSTILE)
+def test_a_hostile_tree_is_refused_or_leaves_its_oddity_behind(source: Path, tmp_path: Path, tree: str) -> None:
+    make, expected = HOSTILE[tree]
+    make(source)
+    if expected.startswith("submission-"):
+        with pytest.raises(LearnerError) as caught:
+            _names(source, tmp_path)
+        assert caught.value.slug == expected
+        assert "\n" not in caught.value.what
+    else:
+        staged = stage(source, tmp_path / "staged", ALLOWED)
+        assert staged.files == tuple(sorted({"app/deep/more.py", "app/main.py", *filter(None, [expected])}))
+        assert all((tmp_path / "staged" / name).stat().st_nlink == 1 for name in staged.files), "copies, never links"
+
+
+def test_a_folder_that_becomes_a_link_is_not_followed(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    walk = submission._walk
+
+    def swap(folder: Path) -> list[str]:
+        found = walk(folder)
+        (source / "app" / "deep").rename(source / "moved")
+        (source / "app" / "deep").symlink_to(source / "moved")
+        return found
+
+    monkeypatch.setattr(submission, "_walk", swap)
+    with pytest.raises(LearnerError, match="symbolic link"):
+        stage(source, source.parent / "staged", ALLOWED)
+
+
+def test_a_folder_that_cannot_be_read_is_named(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    really_open = os.open
+
+    def refuse(path: str | Path, flags: int, *, dir_fd: int | None = None) -> int:
+        if path == "deep":
+            raise PermissionError(13, "Permission denied")
+        return really_open(path, flags, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(LearnerError, match=r"'app/deep' is unreadable \(Permission denied\)"):
         _names(source, tmp_path)
 
 
