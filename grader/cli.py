@@ -89,6 +89,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     wire.add_argument("--json", action="store_true", help="as JSON")
 
+    up = _add(commands, "up", "start a lab's services for hands-on work and follow the wire", _up)
+    _lab(up)
+    up.add_argument("--export", action="store_true", help='print the running session\'s environment, for eval "$(…)"')
+    up.add_argument("--script", metavar="FILE", help="what the model says; default: the lab's examples/model.toml")
+
     verify = _add(commands, "verify", "prove that a lab's checks tell right programs from wrong ones", _verify)
     verify.add_argument("labs", nargs="*", metavar="LAB", help="default: every lab")
     verify.add_argument("--full", action="store_true", help="every program against every check")
@@ -212,8 +217,23 @@ def _wire(arguments: argparse.Namespace) -> int:
 
     lab = _find(arguments)
     choice = Choice(arguments.check, last=arguments.last, diff=tuple(arguments.diff) if arguments.diff else None)
-    width, colour = shutil.get_terminal_size().columns, sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    sys.stdout.write(show(lab.name, read_last(lab), choice, as_json=arguments.json, width=width, colour=colour))
+    width = shutil.get_terminal_size().columns
+    sys.stdout.write(show(lab.name, read_last(lab), choice, as_json=arguments.json, width=width, colour=_coloured()))
+    return 0
+
+
+def _up(arguments: argparse.Namespace) -> int:
+    from grader.practice.environment import export_lines, running_environment  # noqa: PLC0415 - as above
+
+    lab = _find(arguments)
+    if arguments.export:
+        sys.stdout.write(export_lines(running_environment(lab)))
+        return 0
+    from grader.practice.answers import furnished  # noqa: PLC0415 - as above
+    from grader.practice.session import practise  # noqa: PLC0415 - as above
+
+    furnish = furnished(lab, Path(arguments.script).expanduser() if arguments.script else None)
+    practise(lab, furnish, _put, width=shutil.get_terminal_size().columns, colour=_coloured())
     return 0
 
 
@@ -249,6 +269,15 @@ def _described(status: Status) -> str:
     what = f"PostgreSQL {status.version} with pgvector {status.pgvector} ({status.source}, {status.mode} mode)"
     uses = "".join(f"\n  in use by {lease}" for lease in status.leases) or ", idle"
     return f"{what}, {status.databases} databases of runs{uses}"
+
+
+def _coloured() -> bool:
+    return sys.stdout.isatty() and "NO_COLOR" not in os.environ
+
+
+def _put(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def _say(line: str) -> None:

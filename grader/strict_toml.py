@@ -11,6 +11,7 @@ from grader.errors import GraderFault
 _KINDS: dict[type, str] = {
     str: "a string",
     int: "a whole number",
+    float: "a number",
     list: "a list",
     dict: "a table",
     bool: "true or false",

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("grader.__main__",),
     ("grader.cli",),
-    ("grader.doctor", "grader.workspace", "grader.verify"),
+    ("grader.doctor", "grader.workspace", "grader.verify", "grader.practice"),
     ("grader.lab_pages",),
     ("grader.run",),
     ("grader.report",),

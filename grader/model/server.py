@@ -33,7 +33,12 @@ class ModelDouble:
     """Plays the model on 127.0.0.1 while the `with` block runs; nothing but this object scripts or reads it."""
 
     def __init__(
-        self, *, embedder: Embedder | None = None, validate_replies: bool = False, journal: Journal | None = None
+        self,
+        *,
+        embedder: Embedder | None = None,
+        validate_replies: bool = False,
+        journal: Journal | None = None,
+        port: int = 0,
     ) -> None:
         self.journal = journal or Journal()
         self._embedder = Disguising(embedder or shared_embedder)
@@ -44,7 +49,7 @@ class ModelDouble:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._started = threading.Event()
         self._stop = asyncio.Event()
-        self._port = 0
+        self._port = port  # 0: any that is free
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._serve, name="model-double", daemon=True)
 
@@ -151,7 +156,7 @@ class ModelDouble:
         server = Door(self._desk.handle)
         runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=STOP_SECONDS)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0, backlog=1024)
+        site = web.TCPSite(runner, "127.0.0.1", self._port, backlog=1024)
         await site.start()
         self._port = int(runner.addresses[0][1])
         self._started.set()
