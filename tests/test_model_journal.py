@@ -210,8 +210,8 @@ def test_the_view_shows_who_said_what(double: ModelDouble) -> None:
     shown = render([send(double, "/v1/messages", {**ANTHROPIC, "stream": True})], width=120)
     for words in (
         "#1 anthropic stream  /v1/messages  claude  200",
-        "11 tokens in, 4 out · $0.000062 at the default price · first byte ",
-        "1 request · 11 tokens in, 4 out · $0.000062",
+        "28 tokens in, 4 out · $0.000096 at the default price · first byte ",
+        "1 request · 28 tokens in, 4 out · $0.000096",
         "system: Be short. Cite.",
         "user: What is it?",
         'assistant: calls find({"q":1}) [t1]',

@@ -195,12 +195,6 @@ def test_anthropic_tool_runner_works_with_full_history(double: ModelDouble, clau
     assert double.journal.requests(mark)[1].messages[-1].text == "5"
 
 
-def test_anthropic_message_threads_are_refused_with_a_reason(double: ModelDouble, claude: anthropic.Anthropic) -> None:
-    with pytest.raises(anthropic.BadRequestError, match="keeps no message threads"):
-        claude.messages.create(model="any", max_tokens=50, messages=HELLO, extra_body={"thread": {"type": "create"}})
-    assert double.journal.since()[-1].step == "rejected"
-
-
 def test_openai_gets_a_plain_reply(double: ModelDouble, gpt: openai.OpenAI) -> None:
     double.script(Reply("At Arden."))
     messages: list[Any] = [{"role": "developer", "content": "Be short."}, *HELLO]

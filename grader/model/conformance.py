@@ -17,11 +17,12 @@ def violations(wire: Wire, answer: Answer) -> tuple[str, ...]:
     found: list[str] = []
     bodies = answer.lines if answer.body is None else (answer.body,)
     for body in bodies:
-        if wire.reply_type and not _has_packed_vectors(body):
-            found += _against(_type(wire.reply_type), body)
+        reply_type = answer.reply_type or wire.reply_type
+        if reply_type and not _has_packed_vectors(body):
+            found += _against(_type(reply_type), body)
     for event in answer.events:
         if event.get("type") != "ping":  # documented, and dropped by the SDK before it looks at types
-            found += _against(_type(wire.event_type), event)
+            found += _against(_type(answer.event_type or wire.event_type), event)
     return tuple(found)
 
 

@@ -154,7 +154,8 @@ class Desk:
     async def _play(self, http: web.BaseRequest, wire: Wire | None, record: Record) -> web.StreamResponse:
         assert wire is not None  # _judge raised
         request = record.request
-        step = self._playbook.choose(request, scripted=isinstance(wire, ChatWire))
+        unasked = wire.unscripted(request) if isinstance(wire, ChatWire) else None
+        step = self._playbook.choose(request, scripted=isinstance(wire, ChatWire) and unasked is None)
         record.conversation = self._playbook.name_of(request)
         gates = self._playbook.held_by(request)  # after the step was taken: who sees `arrived` knows that it was
         if step is None:
@@ -183,7 +184,7 @@ class Desk:
         if isinstance(wire, ComputedWire):
             answer = await asyncio.to_thread(wire.compute, request) if wire.slow else wire.compute(request)
         elif isinstance(wire, ChatWire):
-            turn = as_turn(step)
+            turn = as_turn(wire.unscripted(request) or step)
             for broken in () if manner.unfaithful else broken_promises(turn, request):
                 self.blame_us(f"reply to request {request.number} on {request.path}: {broken}")
             answer = wire.render_stream(turn, request) if request.stream else wire.render(turn, request)

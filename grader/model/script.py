@@ -82,9 +82,10 @@ class Turn:
 
 @dataclass(frozen=True)
 class Refuse:
-    """The model declines, in the vendor's own way of saying so."""
+    """The model declines, in the vendor's own way of saying so; `category` is Anthropic's, as `cyber` or `bio`."""
 
     text: str = "I can't help with that."
+    category: str | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -1,57 +1,47 @@
-"""Anthropic Messages: reads `POST /v1/messages` and renders its replies, plain and streamed."""
+"""Anthropic Messages: `POST /v1/messages`, replies plain and streamed, with all that it remembers between requests."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from grader.model.journal import Block, Message, Request, Tool, ToolChoice
+from grader.model.journal import Request
 from grader.model.memory import Memory
-from grader.model.script import Refuse, Reply, Stop, Thinking, ToolCall, Turn
+from grader.model.script import Refuse, Reply, Stop, Thinking, Turn
+from grader.model.wires.anthropic_cache import Plan, PromptCache
+from grader.model.wires.anthropic_diagnostics import Diagnostics, Fingerprint, fingerprint
+from grader.model.wires.anthropic_prompt import Piece, pieces_of
+from grader.model.wires.anthropic_reading import draft_of, message_of
+from grader.model.wires.anthropic_rendering import events_of, frame, rendered, rendered_block, usage_of
 from grader.model.wires.anthropic_rules import check
-from grader.model.wires.anthropic_thinking import Signer
+from grader.model.wires.anthropic_thinking import CONTROLS_BETA, Seal, Signer, judge_thinking, prefixes
+from grader.model.wires.anthropic_threads import Threads
 from grader.model.wires.anthropic_vendor import AnthropicVendor
 from grader.model.wires.wire import (
     Answer,
+    Arrival,
     ChatWire,
     Draft,
     JsonObject,
     Rejection,
     canonical,
     encoded,
-    is_whole,
     new_id,
-    objects,
-    output_tokens,
-    pieces,
     reasoning_tokens,
-    text_of,
+    unknown_request,
     with_ids,
 )
 
-STOP_REASONS: dict[Stop, str] = {
-    "end": "end_turn",
-    "max_tokens": "max_tokens",
-    "stop_sequence": "stop_sequence",
-    "tool_use": "tool_use",
-    "refusal": "refusal",
-    "pause": "pause_turn",
-    "context_window": "model_context_window_exceeded",
-}
 
-# What a block lacks when it starts in a stream.
-EMPTY: dict[str, JsonObject] = {
-    "text": {"text": ""},
-    "tool_use": {"input": {}},
-    "thinking": {"thinking": "", "signature": ""},
-}
-COUNTED_AT_THE_END = (
-    "input_tokens",
-    "cache_creation_input_tokens",
-    "cache_read_input_tokens",
-    "output_tokens",
-    "output_tokens_details",
-)
+@dataclass(frozen=True)
+class Made:
+    """What must be remembered of a reply once it is given."""
+
+    whole: JsonObject
+    message: JsonObject
+    plan: Plan
+    fingerprint: Fingerprint | None
 
 
 class AnthropicMessages(ChatWire):
@@ -59,32 +49,52 @@ class AnthropicMessages(ChatWire):
     vendor = AnthropicVendor()
     reply_type = "anthropic.types:Message"
     event_type = "anthropic.types:RawMessageStreamEvent"
+    tier = "standard"
 
     def __init__(self, memory: Memory) -> None:
         self._signer = Signer(memory)
+        self._cache = PromptCache(memory)
+        self._diagnostics = Diagnostics(memory)
+        self._threads = Threads(memory)
+        self._paused = memory.shelf()  # contents of paused replies
+        self._unoffered = memory.shelf()  # ids of calls that an unfaithful script made of tools that were not offered
+
+    def parse(self, arrival: Arrival) -> Request:
+        bare = replace(unknown_request(arrival), wire=self.name)
+        if not bare.body:
+            return bare
+        kept = self._threads.find(bare.body, arrival.account)
+        draft = draft_of(self._threads.whole(dict(bare.body), arrival.account), kept.read if kept else ())
+        return replace(bare, **{name: getattr(draft, name) for name in draft.__dataclass_fields__})
 
     def read(self, body: Mapping[str, Any]) -> Draft:
-        max_tokens = body.get("max_tokens")
-        return Draft(
-            model=text_of(body.get("model")),
-            system=_plain_text(body.get("system")),
-            messages=tuple(_message(message) for message in objects(body.get("messages"))),
-            tools=tuple(_tool(tool) for tool in objects(body.get("tools"))),
-            tool_choice=_tool_choice(body.get("tool_choice")),
-            max_tokens=max_tokens if is_whole(max_tokens) else None,
-            stream=body.get("stream") is True,
-            prefix=canonical([body.get("system"), body.get("tools")]),
-            continues=_continued(body.get("thread")),
-            parallel_tools=_is_parallel(body.get("tool_choice")),
-            output_schema=_output_schema(body.get("output_config")),
-        )
+        return draft_of(body)
 
     def validate(self, body: JsonObject, request: Request) -> None:
-        check(body, request.headers)
-        self._signer.check(body)
+        self._threads.check(body, request)
+        whole = self._threads.whole(body, request.account)
+        kept = self._threads.find(body, request.account)
+        try:
+            check(whole, request.headers, resumes=self._resumes(whole), ours=self._made_up)
+            judge_thinking(self._signer, whole, request.headers, request.account)
+        except Rejection as rejection:
+            raise _as_sent(rejection, len(kept.messages) if kept else 0) from rejection
+
+    def _resumes(self, body: JsonObject) -> bool:
+        """Whether the last message is the reply of a turn that was paused, sent back to be gone on with."""
+        messages = body.get("messages")
+        last = messages[-1] if isinstance(messages, list) and messages else None
+        return isinstance(last, dict) and self._paused.get(canonical(last.get("content"))) is not None
+
+    def _made_up(self, call_id: str) -> bool:
+        return self._unoffered.get(call_id) is not None
 
     def error_frame(self, rejection: Rejection, request_id: str, sent: int) -> bytes:  # noqa: ARG002
         return b"event: error\ndata: " + encoded(self.vendor.error(rejection, request_id)) + b"\n\n"
+
+    def unscripted(self, request: Request) -> Turn | None:
+        """`max_tokens: 0` fills the cache and generates nothing."""
+        return Turn(stop="max_tokens") if request.max_tokens == 0 else None
 
     def render(self, turn: Turn | Refuse, request: Request) -> Answer:
         return self._answer(turn, request, stream=False)
@@ -93,190 +103,98 @@ class AnthropicMessages(ChatWire):
         return self._answer(turn, request, stream=True)
 
     def _answer(self, turn: Turn | Refuse, request: Request, *, stream: bool) -> Answer:
+        body = self._threads.whole(dict(request.body), request.account)
+        pieces = pieces_of(body)
+        plan = self._cache.plan(body, pieces, request.account)
         stop: Stop = "refusal" if isinstance(turn, Refuse) else turn.ending
         whole = Turn(Reply(turn.text)) if isinstance(turn, Refuse) else with_ids(turn, "toolu_")
-        tokens = output_tokens(turn)
-        message = self._rendered(whole, request, stop, tokens)
+        usage = usage_of(None if request.max_tokens == 0 else whole, plan, self.tier)
+        reply_id = new_id("msg_")
+        message = rendered(reply_id, self._content(whole, request, body, pieces, reply_id), stop, body, usage)
         if isinstance(turn, Refuse):
-            message["stop_details"] = {"type": "refusal", "category": None, "explanation": turn.text}
-        events = tuple(_events(message)) if stream else ()
+            message["stop_details"] = {"type": "refusal", "category": turn.category, "explanation": turn.text}
+        print_ = fingerprint(body, request.account, plan.cached) if isinstance(body.get("diagnostics"), dict) else None
+        if print_ is not None:
+            message["diagnostics"] = self._diagnostics.of(body, print_, plan.read)
+        if CONTROLS_BETA in request.headers.get("anthropic-beta", ""):
+            dropped = judge_thinking(self._signer, body, request.headers, request.account)
+            message["input_transformations"] = [one.reported() for one in dropped]
+        events = tuple(events_of(message)) if stream else ()
         return Answer(
             body=None if stream else message,
             events=events,
-            frames=tuple(f"event: {event['type']}\ndata: ".encode() + encoded(event) + b"\n\n" for event in events),
+            frames=tuple(map(frame, events)),
             plain=b"" if stream else encoded(message),
             reply_text=turn.text,
             thinking=whole.thinking,
             tool_calls=whole.tool_calls,
             stop=stop,
-            input_tokens=request.tokens,
-            output_tokens=tokens,
-            reasoning_tokens=reasoning_tokens(turn),
+            input_tokens=plan.fresh,
+            output_tokens=usage["output_tokens"],
+            reasoning_tokens=reasoning_tokens(whole),
+            cache_read_tokens=plan.read,
+            cache_write_tokens=plan.write_5m + plan.write_1h,
+            cache_write_1h_tokens=plan.write_1h,
+            reply_type=_type_for(request, "Message"),
+            event_type=_type_for(request, "RawMessageStreamEvent"),
+            keep=Made(body, message, plan, print_),
         )
 
-    def _rendered(self, turn: Turn, request: Request, stop: Stop, tokens: int) -> JsonObject:
-        sequences = request.body.get("stop_sequences") or [None]
-        reply_id = new_id("msg_")
-        return {
-            "id": reply_id,
-            "type": "message",
-            "role": "assistant",
-            "model": request.model,
-            "content": self._content(turn, request, reply_id),
-            "container": None,
-            "stop_reason": STOP_REASONS[stop],
-            "stop_sequence": sequences[0] if stop == "stop_sequence" else None,
-            "stop_details": None,
-            "usage": {
-                "input_tokens": request.tokens,
-                "cache_creation_input_tokens": 0,
-                "cache_read_input_tokens": 0,
-                "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
-                "output_tokens": tokens,
-                "output_tokens_details": {"thinking_tokens": reasoning_tokens(turn)},
-                "service_tier": "standard",
-            },
-        }
-
-    def _content(self, turn: Turn, request: Request, reply_id: str) -> list[JsonObject]:
+    def _content(
+        self, turn: Turn, request: Request, body: JsonObject, pieces: tuple[Piece, ...], reply_id: str
+    ) -> list[JsonObject]:
         """The parts as content blocks, in the script's order; thinking only for who has not switched it off."""
-        shown, hidden = _wants_thinking(request)
-        thoughts = [part for part in turn.parts if isinstance(part, Thinking)]
-        signed = iter(self._signer.blocks(thoughts, model=request.model, reply_id=reply_id, hidden=hidden))
+        thinking = body.get("thinking") if isinstance(body.get("thinking"), dict) else {}
+        assert thinking is not None
+        shown = [part for part in turn.parts if not (isinstance(part, Thinking) and thinking.get("type") == "disabled")]
+        thoughts = sum(isinstance(part, Thinking) for part in shown)
         content: list[JsonObject] = []
-        for part in turn.parts:
+        place = 0
+        for part in shown:
             if isinstance(part, Thinking):
-                block = next(signed)
-                content += [block] if shown else []
+                so_far = tuple(Piece("messages", "", block, "assistant") for block in content)
+                prefix = prefixes((*pieces, *so_far))[-1]
+                seal = Seal(reply_id, place, thoughts, request.model, request.account, prefix)
+                content.append(self._signer.block(part, seal, hidden=thinking.get("display") == "omitted"))
+                place += 1
             elif not (isinstance(part, Reply) and not part.text):
-                content.append(_rendered_block(part))
+                content.append(rendered_block(part))
         return content
 
-
-def _message(message: JsonObject) -> Message:
-    content = message.get("content")
-    role = text_of(message.get("role"))
-    if isinstance(content, str):
-        return Message(role, (Block("text", text=content, raw=content),))
-    return Message(role, tuple(_block(block) for block in objects(content)))
-
-
-def _block(block: JsonObject) -> Block:
-    match block.get("type"):
-        case "text":
-            return Block("text", text=text_of(block.get("text")), raw=block)
-        case "tool_use":
-            arguments = block.get("input")
-            return Block(
-                "tool_use",
-                id=text_of(block.get("id")),
-                name=text_of(block.get("name")),
-                arguments=arguments if isinstance(arguments, dict) else None,
-                raw=block,
-            )
-        case "tool_result":
-            text = _plain_text(block.get("content"))
-            return Block("tool_result", text=text, id=text_of(block.get("tool_use_id")), raw=block)
-        case "thinking":
-            return Block("thinking", text=text_of(block.get("thinking")), raw=block)
-        case "image":
-            return Block("image", raw=block)
-        case _:
-            return Block("other", text=_document_text(block), raw=block)
+    def settle(self, request: Request, answer: Answer | None) -> None:
+        made: Made | None = answer.keep if answer else None
+        if made is None:
+            self._threads.settle(request, None, None)
+            return
+        self._cache.commit(made.plan)
+        offered = {tool.name for tool in request.tools}
+        for call in answer.tool_calls if answer else ():
+            if call.name not in offered and call.id:
+                self._unoffered.put(call.id, True, size=len(call.id))
+        reply_id, content = made.message["id"], made.message["content"]
+        if made.fingerprint is not None:
+            self._diagnostics.remember(reply_id, made.fingerprint)
+        if made.message["stop_reason"] == "pause_turn":
+            written = canonical(content)
+            self._paused.put(written, True, size=len(written))
+        said: JsonObject = {"role": "assistant", "content": content}
+        goes_on = made.message["stop_reason"] != "refusal" and content
+        self._threads.settle(request, made.whole, (reply_id, said, message_of(said)) if goes_on else None)
 
 
-def _plain_text(content: object) -> str:
-    """The text of a string or of an array of blocks."""
-    if isinstance(content, str):
-        return content
-    return "".join(_block(block).text for block in objects(content))
+def _type_for(request: Request, name: str) -> str:
+    """The SDK's type for a reply: a request with beta headers is answered in the beta's."""
+    beta = "anthropic-beta" in request.headers
+    return f"anthropic.types.beta:Beta{name}" if beta else f"anthropic.types:{name}"
 
 
-def _document_text(block: JsonObject) -> str:
-    """What the model reads of a document or a search result."""
-    source = block.get("source")
-    inner = text_of(source.get("data")) or _plain_text(source.get("content")) if isinstance(source, dict) else ""
-    if isinstance(source, dict) and source.get("type") not in ("text", "content"):
-        inner = ""  # base64 or an address: no text
-    return text_of(block.get("title")) + text_of(block.get("context")) + inner + _plain_text(block.get("content"))
-
-
-def _tool(tool: JsonObject) -> Tool:
-    schema = tool.get("input_schema")
-    return Tool(
-        name=text_of(tool.get("name")),
-        description=text_of(tool.get("description")),
-        schema=schema if isinstance(schema, dict) else {},
-        strict=tool.get("strict") is True,
+def _as_sent(rejection: Rejection, before: int) -> Rejection:
+    """The rejection with its place among the messages that were sent, not among those that the thread holds."""
+    head, dot, rest = rejection.message.partition(".")
+    number, end, tail = rest.partition(".") if "." in rest.split(":")[0] else rest.partition(":")
+    if not before or head != "messages" or not number.isdecimal() or int(number) < before:
+        return rejection
+    place = f"{head}{dot}{int(number) - before}{end}{tail}"
+    return Rejection(
+        place, status=rejection.status, kind=rejection.kind, param=rejection.param, details=rejection.details
     )
-
-
-def _tool_choice(choice: object) -> ToolChoice:
-    if not isinstance(choice, dict):
-        return None
-    match choice.get("type"):
-        case "auto" | "any" | "none" as kind:
-            return kind  # type: ignore[no-any-return]  # mypy does not narrow captured literals of Any
-        case "tool":
-            return ("tool", text_of(choice.get("name")))
-        case _:
-            return None
-
-
-def _is_parallel(choice: object) -> bool:
-    return not (isinstance(choice, dict) and choice.get("disable_parallel_tool_use") is True)
-
-
-def _output_schema(config: object) -> JsonObject | None:
-    """The schema of `output_config.format`."""
-    wanted = config.get("format") if isinstance(config, dict) else None
-    schema = wanted.get("schema") if isinstance(wanted, dict) else None
-    return schema if isinstance(schema, dict) else None
-
-
-def _continued(thread: object) -> str:
-    """The id of the message that a message thread goes on from."""
-    return text_of(thread.get("previous_message_id")) if isinstance(thread, dict) else ""
-
-
-def _wants_thinking(request: Request) -> tuple[bool, bool]:
-    """Whether thinking is shown to this request, and whether without its text."""
-    asked = request.body.get("thinking")
-    asked = asked if isinstance(asked, dict) else {}
-    return asked.get("type") != "disabled", asked.get("display") == "omitted"
-
-
-def _rendered_block(part: Reply | ToolCall) -> JsonObject:
-    if isinstance(part, Reply):
-        return {"type": "text", "text": part.text, "citations": None}
-    return {"type": "tool_use", "id": part.id, "name": part.name, "input": part.arguments, "caller": {"type": "direct"}}
-
-
-def _events(message: JsonObject) -> Iterator[JsonObject]:
-    usage = message["usage"]
-    start: JsonObject = {"content": [], "stop_reason": None, "stop_sequence": None, "stop_details": None}
-    yield {"type": "message_start", "message": {**message, **start, "usage": {**usage, "output_tokens": 1}}}
-    for index, block in enumerate(message["content"]):
-        empty = EMPTY.get(block["type"], {})
-        yield {"type": "content_block_start", "index": index, "content_block": {**block, **empty}}
-        if index == 0:
-            yield {"type": "ping"}
-        for delta in _deltas(block):
-            yield {"type": "content_block_delta", "index": index, "delta": delta}
-        yield {"type": "content_block_stop", "index": index}
-    ending = {key: message[key] for key in ("container", "stop_reason", "stop_sequence", "stop_details")}
-    yield {"type": "message_delta", "delta": ending, "usage": {key: usage[key] for key in COUNTED_AT_THE_END}}
-    yield {"type": "message_stop"}
-
-
-def _deltas(block: JsonObject) -> Iterator[JsonObject]:
-    match block["type"]:
-        case "tool_use":
-            yield {"type": "input_json_delta", "partial_json": ""}
-            for piece in pieces(canonical(block["input"])):
-                yield {"type": "input_json_delta", "partial_json": piece}
-        case "thinking":
-            yield from ({"type": "thinking_delta", "thinking": piece} for piece in pieces(block["thinking"]))
-            yield {"type": "signature_delta", "signature": block["signature"]}
-        case "text":
-            yield from ({"type": "text_delta", "text": piece} for piece in pieces(block["text"]))

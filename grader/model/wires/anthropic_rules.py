@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from grader.model.wires.wire import JsonObject, Rejection, is_whole, objects
+from grader.model.wires.anthropic_catalogue import model_named
+from grader.model.wires.anthropic_option_rules import check_options
+from grader.model.wires.anthropic_tool_rules import check_calls, check_pairs, check_tools
+from grader.model.wires.wire import JsonObject, Rejection, is_whole, objects, require
 
 # anthropic.types.MessageCreateParams of SDK 2.12, plus the sampling knobs that older models still take on the wire.
 FIELDS = frozenset(
@@ -32,11 +34,8 @@ FIELDS = frozenset(
         "top_p",
     }
 )
-# Beta fields that need a state this double does not keep.
-STATEFUL = {
-    "thread": "This endpoint keeps no message threads: send the whole history (tool_runner(..., thread=False)).",
-}
-TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
+BETA_FIELDS = frozenset({"thread"})  # looked at before, where threads are kept
+MOST_MESSAGES = 100_000
 ROLES = ("user", "assistant", "system")
 BLOCK_FIELDS: dict[str, dict[str, type]] = {
     "text": {"text": str},
@@ -50,82 +49,154 @@ BLOCK_FIELDS: dict[str, dict[str, type]] = {
 }
 
 
-def check(body: JsonObject, headers: Mapping[str, str]) -> None:
-    """Raises Rejection for the first rule that the request breaks."""
+def check(
+    body: JsonObject,
+    headers: Mapping[str, str],
+    *,
+    resumes: bool = False,
+    ours: Callable[[str], bool] = lambda _: False,
+) -> None:
+    """Raises Rejection for the first rule that the request breaks.
+
+    Args:
+        resumes: its last message is the reply of a paused turn, sent back to be gone on with.
+        ours: whether this double made a call by that id although its tool was not offered.
+    """
+    check_prompt(body, headers, needed=("model", "max_tokens", "messages"), known=FIELDS | BETA_FIELDS, ours=ours)
+    _check_max_tokens(body)
+    _check_end(body, resumes=resumes)
+
+
+def check_prompt(
+    body: JsonObject,
+    headers: Mapping[str, str],
+    *,
+    needed: tuple[str, ...],
+    known: frozenset[str],
+    ours: Callable[[str], bool],
+) -> None:
+    """The rules that counting tokens has too: those of the prompt, without how the reply is to be made."""
     if not headers.get("anthropic-version"):
         raise Rejection("anthropic-version: header is required")
-    for name, reason in STATEFUL.items():
-        if name in body:
-            raise Rejection(f"{name}: {reason}")
-    for name in ("model", "max_tokens", "messages"):
-        _require(name in body, f"{name}: Field required")
+    for name in needed:
+        require(name in body, f"{name}: Field required")
     for name in body:
-        _require(name in FIELDS, f"{name}: Extra inputs are not permitted")
+        require(name in known, f"{name}: Extra inputs are not permitted")
     _check_scalars(body)
     _check_system(body.get("system"))
     _check_messages(body["messages"])
-    _check_pairs(body["messages"])
-    _check_tools(body.get("tools"), body.get("tool_choice"))
-
-
-def _require(holds: object, message: str) -> None:
-    if not holds:
-        raise Rejection(message)
+    _check_places(body["messages"])
+    check_pairs(body["messages"])
+    check_tools(body.get("tools"), body.get("tool_choice"))
+    check_calls(body["messages"], body.get("tools"), ours=ours)
+    check_options(body)
 
 
 def _check_scalars(body: JsonObject) -> None:
     model = body["model"]
-    _require(isinstance(model, str), "model: Input should be a valid string")
-    _require(model, "model: String should have at least 1 character")
-    max_tokens = body["max_tokens"]
-    _require(is_whole(max_tokens), "max_tokens: Input should be a valid integer")
-    _require(
-        max_tokens >= 1, "max_tokens: must be at least 1 (0, which only warms the prompt cache, is not played here)"
-    )
-    _require(isinstance(body.get("stream", False), bool), "stream: Input should be a valid boolean")
+    require(isinstance(model, str), "model: Input should be a valid string")
+    require(model, "model: String should have at least 1 character")
+    require(isinstance(body.get("stream", False), bool), "stream: Input should be a valid boolean")
     sequences = body.get("stop_sequences", [])
-    _require(
+    require(
         isinstance(sequences, list) and all(isinstance(item, str) for item in sequences),
         "stop_sequences: Input should be a valid list of strings",
     )
     for name, top in (("temperature", 1), ("top_p", 1)):
         value = body.get(name, 0)
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        _require(number and 0 <= value <= top, f"{name}: range: 0..{top}")
+        require(number and 0 <= value <= top, f"{name}: range: 0..{top}")
+
+
+def _check_max_tokens(body: JsonObject) -> None:
+    most = model_named(body["model"]).most_output
+    max_tokens = body["max_tokens"]
+    require(is_whole(max_tokens), "max_tokens: Input should be a valid integer")
+    require(max_tokens >= 0, "max_tokens: Input should be greater than or equal to 0")
+    require(
+        max_tokens <= most,
+        f"max_tokens: {max_tokens} > {most}, which is the maximum allowed number of output tokens for {body['model']}",
+    )
+    if max_tokens == 0:
+        _check_warming(body)
+
+
+def _check_warming(body: JsonObject) -> None:
+    """`max_tokens: 0` only fills the cache: nothing that asks for a reply of some kind goes with it."""
+    choice, config = body.get("tool_choice") or {}, body.get("output_config") or {}
+    for wrong, what in (
+        (body.get("stream"), "`stream: true`"),
+        (isinstance(body.get("thinking"), dict) and body["thinking"].get("type") == "enabled", "enabled thinking"),
+        (isinstance(choice, dict) and choice.get("type") in ("any", "tool"), "a tool_choice that forces tool use"),
+        (isinstance(config, dict) and config.get("format"), "`output_config.format`"),
+    ):
+        require(not wrong, f"max_tokens: 0 cannot be used with {what}")
+
+
+def _check_end(body: JsonObject, *, resumes: bool) -> None:
+    """Where a conversation may not end: with the beginning of the reply."""
+    last = body["messages"][-1]
+    if last["role"] != "assistant" or resumes:
+        return
+    require(
+        model_named(body["model"]).prefills,
+        "This model does not support assistant message prefill. The conversation must end with a user message.",
+    )
+    blocks = objects(last["content"])
+    text = last["content"] if isinstance(last["content"], str) else blocks[-1].get("text", "") if blocks else ""
+    require(
+        not isinstance(text, str) or text == text.rstrip(),
+        "messages: final assistant content cannot end with trailing whitespace",
+    )
 
 
 def _check_system(system: object) -> None:
     if system is None or isinstance(system, str):
         return
-    _require(isinstance(system, list), "system: Input should be a valid string or a list of text blocks")
+    require(isinstance(system, list), "system: Input should be a valid string or a list of text blocks")
     for index, block in enumerate(system if isinstance(system, list) else ()):
         place = f"system.{index}"
-        _require(isinstance(block, dict) and block.get("type") == "text", f"{place}: Input should be a text block")
+        require(isinstance(block, dict) and block.get("type") == "text", f"{place}: Input should be a text block")
         _check_block(block, place)
 
 
 def _check_messages(messages: object) -> None:
     if not isinstance(messages, list):
         raise Rejection("messages: Input should be a valid list")
-    _require(messages, "messages: at least one message is required")
+    require(messages, "messages: at least one message is required")
+    require(len(messages) <= MOST_MESSAGES, f"messages: at most {MOST_MESSAGES} messages are allowed")
     for index, message in enumerate(messages):
         place = f"messages.{index}"
         if not isinstance(message, dict):
             raise Rejection(f"{place}: Input should be an object")
         for name in ("role", "content"):
-            _require(name in message, f"{place}.{name}: Field required")
+            require(name in message, f"{place}.{name}: Field required")
         extra = sorted(set(message) - {"role", "content"})
-        _require(not extra, f"{place}.{''.join(extra[:1])}: Extra inputs are not permitted")
-        _require(message["role"] in ROLES, f"{place}.role: Input should be 'user', 'assistant' or 'system'")
+        require(not extra, f"{place}.{''.join(extra[:1])}: Extra inputs are not permitted")
+        require(message["role"] in ROLES, f"{place}.role: Input should be 'user', 'assistant' or 'system'")
         last_words = index == len(messages) - 1 and message["role"] == "assistant"
         _check_content(message["content"], place, may_be_empty=last_words)
+
+
+def _check_places(messages: list[JsonObject]) -> None:
+    """A system message stands right after a user's, and nothing but a reply of the model's comes after it."""
+    for index, message in enumerate(messages):
+        if message["role"] != "system":
+            continue
+        before = messages[index - 1]["role"] if index else None
+        after = messages[index + 1]["role"] if index + 1 < len(messages) else "assistant"
+        require(
+            before == "user" and after == "assistant",
+            f"messages.{index}: a `system` message must immediately follow a `user` turn and must be the last message "
+            "or be followed by an `assistant` turn",
+        )
 
 
 def _check_content(content: object, place: str, *, may_be_empty: bool) -> None:
     if not isinstance(content, (str, list)):
         raise Rejection(f"{place}.content: Input should be a valid string or a list of content blocks")
     empty = f"{place}: all messages must have non-empty content except for the optional final assistant message"
-    _require(content or may_be_empty, empty)
+    require(content or may_be_empty, empty)
     if isinstance(content, list):
         for index, block in enumerate(content):
             inner = f"{place}.content.{index}"
@@ -137,101 +208,22 @@ def _check_content(content: object, place: str, *, may_be_empty: bool) -> None:
 def _check_block(block: JsonObject, place: str) -> None:
     kind = block["type"]
     for name, kind_of_value in BLOCK_FIELDS.get(kind, {}).items():
-        _require(name in block, f"{place}.{kind}.{name}: Field required")
-        _require(
+        require(name in block, f"{place}.{kind}.{name}: Field required")
+        require(
             isinstance(block[name], kind_of_value),
             f"{place}.{kind}.{name}: Input should be a valid {_named(kind_of_value)}",
         )
     if kind == "text":
-        _require(block["text"], f"{place}: text content blocks must be non-empty")
+        require(block["text"], f"{place}: text content blocks must be non-empty")
     if kind == "tool_result":
         content = block.get("content", "")
-        _require(isinstance(content, (str, list)), f"{place}.tool_result.content: Input should be a string or a list")
+        require(isinstance(content, (str, list)), f"{place}.tool_result.content: Input should be a string or a list")
         for index, inner in enumerate(content if isinstance(content, list) else ()):
             spot = f"{place}.tool_result.content.{index}"
-            _require(isinstance(inner, dict) and isinstance(inner.get("type"), str), f"{spot}.type: Field required")
+            require(isinstance(inner, dict) and isinstance(inner.get("type"), str), f"{spot}.type: Field required")
             _check_block(inner, spot)
 
 
 def _named(kind: type) -> str:
     names: dict[type, str] = {str: "string", dict: "dictionary", list: "list"}
     return names[kind]
-
-
-def _check_pairs(messages: list[JsonObject]) -> None:
-    """Every tool_use is answered in the next message, every tool_result answers the message before."""
-    asked: list[str] = []
-    index = 0
-    for index, message in _combined(messages):
-        blocks = objects(message["content"])
-        answered = [block["tool_use_id"] for block in blocks if block["type"] == "tool_result"]
-        if message["role"] != "user":
-            _require(not answered, f"messages.{index}: `tool_result` blocks can only be in `user` messages")
-        open_ids = [name for name in asked if name not in answered]
-        _require(
-            not open_ids,
-            f"messages.{index}: `tool_use` ids were found without `tool_result` blocks immediately after: "
-            f"{', '.join(open_ids)}. Each `tool_use` block must have a corresponding `tool_result` block in the next "
-            "message.",
-        )
-        for name in answered:
-            _require(
-                name in asked,
-                f"messages.{index}: unexpected `tool_use_id` found in `tool_result` blocks: {name}. Each `tool_result` "
-                "block must have a corresponding `tool_use` block in the previous message.",
-            )
-            _require(answered.count(name) == 1, f"messages.{index}: each tool_use must have a single result: {name}")
-        asked = [block["id"] for block in blocks if block["type"] == "tool_use"]
-        _require(
-            not asked or message["role"] == "assistant",
-            f"messages.{index}: `tool_use` blocks can only be in `assistant` messages",
-        )
-        _require(len(asked) == len(set(asked)), f"messages.{index}: `tool_use` ids must be unique")
-    _require(not asked, f"messages.{index}: `tool_use` ids were found without `tool_result` blocks: {', '.join(asked)}")
-
-
-def _combined(messages: list[JsonObject]) -> list[tuple[int, JsonObject]]:
-    """Consecutive messages of one role are one turn; each with the index of its last message."""
-    turns: list[tuple[int, JsonObject]] = []
-    for index, message in enumerate(messages):
-        blocks = objects(message["content"])
-        if turns and turns[-1][1]["role"] == message["role"]:
-            blocks = [*turns.pop()[1]["content"], *blocks]
-        turns.append((index, {"role": message["role"], "content": blocks}))
-    return turns
-
-
-def _check_tools(tools: object, choice: object) -> None:
-    if tools is None:
-        tools = []
-    if not isinstance(tools, list):
-        raise Rejection("tools: Input should be a valid list")
-    for index, tool in enumerate(tools):
-        _check_tool(tool, f"tools.{index}")
-    names = [tool["name"] for tool in tools]
-    _require(len(names) == len(set(names)), "tools: Tool names must be unique.")
-    if choice is None:
-        return
-    if not isinstance(choice, dict) or choice.get("type") not in ("auto", "any", "tool", "none"):
-        raise Rejection("tool_choice: Input should have a type of 'auto', 'any', 'tool' or 'none'")
-    _require(tools or choice["type"] == "none", "tool_choice: may only be specified while providing tools.")
-    if choice["type"] == "tool":
-        _require(isinstance(choice.get("name"), str), "tool_choice.tool.name: Field required")
-        _require(choice["name"] in names, f"tool_choice.tool.name: Tool '{choice['name']}' not found in provided tools")
-
-
-def _check_tool(tool: object, place: str) -> None:
-    if not isinstance(tool, dict):
-        raise Rejection(f"{place}: Input should be an object")
-    _require(isinstance(tool.get("name"), str), f"{place}.name: Field required")
-    if tool.get("type") not in (None, "custom"):
-        return  # a server tool: its schema is the vendor's business
-    _require(
-        TOOL_NAME.fullmatch(tool["name"]), f"{place}.custom.name: String should match pattern '^{TOOL_NAME.pattern}$'"
-    )
-    schema = tool.get("input_schema")
-    _require(isinstance(schema, dict), f"{place}.custom.input_schema: Field required")
-    _require(
-        isinstance(schema, dict) and schema.get("type") == "object",
-        f"{place}.custom.input_schema.type: Input should be 'object'",
-    )

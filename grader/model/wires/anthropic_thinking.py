@@ -1,18 +1,26 @@
-"""Thinking blocks: signed when the model thinks, and wanted back as they were."""
+"""Thinking blocks: signed when the model thinks, and wanted back as they were, where they were."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from grader.model.memory import Memory
 from grader.model.script import Thinking
-from grader.model.wires.wire import JsonObject, Rejection, objects, text_of
+from grader.model.wires.anthropic_catalogue import model_named
+from grader.model.wires.anthropic_prompt import Piece, chain, pieces_of, without_marks
+from grader.model.wires.wire import JsonObject, Rejection, canonical, encoded, objects, text_of
 
 KINDS = ("thinking", "redacted_thinking")
-NONCE_BYTES = 8
+CONTROLS_BETA = "thinking-binding-controls-2026-08-01"
+SIGNATURE_BYTES = 16
+BOUND_ELSEWHERE = (
+    "The block is bound to a different conversation. Remove the block, or set "
+    '`thinking.block_binding.prefix_mismatch_behavior` to "drop_block".'
+)
 CHANGED = (
     "`thinking` or `redacted_thinking` blocks in the latest assistant message cannot be modified. These blocks must "
     "remain as they were in the original response."
@@ -25,12 +33,18 @@ EXPECTED = (
 
 
 @dataclass(frozen=True)
-class _Seal:
-    """What a signature says: which reply the block was in, as which of how many thinking blocks."""
+class Seal:
+    """What a signature says of its block: of which reply, which of how many, by which model, after which prompt."""
 
-    nonce: bytes
+    reply: str
     place: int
     count: int
+    model: str
+    account: str
+    prefix: str
+
+    def written(self) -> str:
+        return canonical([self.reply, self.place, self.count, self.model, self.account, self.prefix])
 
 
 class Signer:
@@ -39,73 +53,139 @@ class Signer:
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
 
-    def blocks(self, parts: list[Thinking], *, model: str, reply_id: str, hidden: bool) -> list[JsonObject]:
-        """The thinking of one reply as content blocks; `hidden` leaves the text out, not the signature."""
-        nonce = hashlib.sha256(reply_id.encode()).digest()[:NONCE_BYTES]
-        made: list[JsonObject] = []
-        for place, part in enumerate(parts):
-            seal = _Seal(nonce, place, len(parts))
-            if part.redacted:
-                made.append({"type": "redacted_thinking", "data": self._signature(seal, model, "", redacted=True)})
-                continue
-            text = "" if hidden else part.text
-            made.append({"type": "thinking", "thinking": text, "signature": self._signature(seal, model, text)})
-        return made
+    def block(self, part: Thinking, seal: Seal, *, hidden: bool) -> JsonObject:
+        """The thinking as a content block; `hidden` leaves the text out, not the signature."""
+        if part.redacted:
+            return {"type": "redacted_thinking", "data": self._signature(seal, "redacted")}
+        text = "" if hidden else part.text
+        return {"type": "thinking", "thinking": text, "signature": self._signature(seal, f"thinking:{text}")}
 
-    def _signature(self, seal: _Seal, model: str, text: str, *, redacted: bool = False) -> str:
-        head = bytes([1 if redacted else 0, seal.place % 256, seal.count % 256]) + seal.nonce
-        body = head + model.encode("utf-8", "replace") + b"\0" + text.encode("utf-8", "replace")
-        return base64.b64encode(head + self._memory.sign(b"thinking:" + body)).decode()
+    def _signature(self, seal: Seal, text: str) -> str:
+        head = seal.written()
+        signed = self._memory.sign(f"{head}\0{text}".encode("utf-8", "replace"))
+        return base64.b64encode(signed + head.encode("utf-8", "replace")).decode()
 
-    def _seal_of(self, block: JsonObject, model: str) -> _Seal | None:
-        """What the block's signature says, or None when we did not sign this block for this model."""
+    def seal_of(self, block: JsonObject) -> Seal | None:
+        """What the block's signature says, or None when this block is none that we signed."""
         redacted = block["type"] == "redacted_thinking"
         given = block["data"] if redacted else block["signature"]
         try:
             raw = base64.b64decode(given, validate=True)
+            head = raw[SIGNATURE_BYTES:].decode()
         except (binascii.Error, ValueError):
             return None
-        if len(raw) != 3 + NONCE_BYTES + 16:
+        text = "redacted" if redacted else f"thinking:{block['thinking']}"
+        if raw[:SIGNATURE_BYTES] != self._memory.sign(f"{head}\0{text}".encode("utf-8", "replace")):
             return None
-        seal = _Seal(raw[3 : 3 + NONCE_BYTES], raw[1], raw[2])
-        text = "" if redacted else block["thinking"]
-        return seal if self._signature(seal, model, text, redacted=redacted) == given else None
-
-    def check(self, body: JsonObject) -> None:
-        """Raises Rejection when thinking came back altered, out of order, or not at all where it is needed."""
-        messages: list[JsonObject] = body["messages"]
-        model = text_of(body.get("model"))
-        last = max((i for i, message in enumerate(messages) if message["role"] == "assistant"), default=-1)
-        for index, message in enumerate(messages):
-            blocks = [(place, b) for place, b in enumerate(objects(message["content"])) if b["type"] in KINDS]
-            if blocks and message["role"] != "assistant":
-                raise Rejection(f"messages.{index}: thinking blocks can only be in `assistant` messages")
-            seals: list[_Seal] = []
-            for place, block in blocks:
-                seal = self._seal_of(block, model)
-                if seal is None:
-                    name = "signature` in `thinking" if block["type"] == "thinking" else "data` in `redacted_thinking"
-                    raise Rejection(f"messages.{index}.content.{place}: Invalid `{name}` block")
-                if seals and seals[-1].nonce == seal.nonce and seal.place <= seals[-1].place:
-                    raise Rejection(f"messages.{index}.content.{place}: {CHANGED}")
-                seals.append(seal)
-            if index == last:
-                _check_whole(seals, blocks, index)
-                _check_start(body, message, index)
+        return Seal(*json.loads(head))
 
 
-def _check_whole(seals: list[_Seal], blocks: list[tuple[int, JsonObject]], index: int) -> None:
-    """The latest reply's thinking is there from its first block to its last, or left out as a whole."""
-    for nonce in dict.fromkeys(seal.nonce for seal in seals):
-        ours = [seal for seal in seals if seal.nonce == nonce]
-        if [seal.place for seal in ours] != list(range(ours[0].count)):
-            raise Rejection(f"messages.{index}.content.{blocks[0][0]}: {CHANGED}")
+def prefixes(pieces: tuple[Piece, ...]) -> list[str]:
+    """What stands for the prompt before each block, and at the end for all of it; markers of caches left out."""
+    return [_START.hex(), *(link.hex() for link in chain(_START, map(_written, pieces)))]
 
 
-def _check_start(body: JsonObject, message: JsonObject, index: int) -> None:
-    """Thinking comes first; where `enabled` was asked for, tool calls that are being answered need it before them."""
-    content = objects(message["content"])
-    kinds = [block["type"] for block in content]
+_START = b"prompt"
+
+
+def _written(piece: Piece) -> bytes:
+    """A block as far as it matters to what comes after it: what is empty or as usual need not be sent back."""
+    block = {key: value for key, value in without_marks(piece.block).items() if value is not None}
+    if block.get("caller") == {"type": "direct"}:
+        del block["caller"]
+    if isinstance(block.get("content"), str):
+        block["content"] = [{"type": "text", "text": block["content"]}]
+    return encoded([piece.section, piece.role, dict(sorted(block.items()))])
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A block that the model is not shown."""
+
+    path: str
+    reason: str
+
+    def reported(self) -> JsonObject:
+        return {"type": "thinking_dropped", "path": self.path, "reason": self.reason}
+
+
+def judge_thinking(signer: Signer, body: JsonObject, headers: Mapping[str, str], account: str) -> tuple[Dropped, ...]:
+    """The thinking of earlier turns that the model cannot be shown.
+
+    Raises:
+        Rejection: thinking came back altered, out of order or after another prompt, or not at all where it is needed.
+    """
+    messages: list[JsonObject] = body["messages"]
+    _check_roles(messages)
+    if not any(block["type"] in KINDS for message in messages for block in objects(message["content"])):
+        _check_start(body, messages)
+        return ()
+    dropped = tuple(_dropped(signer, body, headers, account))
+    last = max(index for index, message in enumerate(messages) if message["role"] == "assistant")
+    _check_latest(signer, messages[last], last)
+    _check_start(body, messages)
+    return dropped
+
+
+def _check_roles(messages: list[JsonObject]) -> None:
+    for index, message in enumerate(messages):
+        if message["role"] != "assistant" and any(block["type"] in KINDS for block in objects(message["content"])):
+            raise Rejection(f"messages.{index}: thinking blocks can only be in `assistant` messages")
+
+
+def _dropped(signer: Signer, body: JsonObject, headers: Mapping[str, str], account: str) -> Iterator[Dropped]:
+    pieces = pieces_of(body)
+    before = prefixes(pieces)
+    model = model_named(text_of(body.get("model")))
+    failing: str | None = None
+    for index, piece in enumerate(pieces):
+        if piece.section != "messages" or piece.block.get("type") not in KINDS:
+            continue
+        seal = signer.seal_of(piece.block)
+        if seal is None:
+            raise Rejection(f"{piece.place}: Invalid {_signature_of(piece.block)}")
+        if model.binds_account and seal.account != account:
+            yield Dropped(piece.place, "organization_binding_mismatch")
+        elif seal.model != body.get("model"):
+            yield Dropped(piece.place, "model_binding_mismatch")
+        elif model.binds_prefix and (failing or seal.prefix != before[index]):
+            failing = piece.place  # every later block is invalid with it
+            if not _drops(body, headers):
+                raise Rejection(f"{piece.place}: Invalid {_signature_of(piece.block)}. {BOUND_ELSEWHERE}")
+            yield Dropped(piece.place, "prefix_binding_mismatch")
+
+
+def _signature_of(block: JsonObject) -> str:
+    return "`signature` in `thinking` block" if block["type"] == "thinking" else "`data` in `redacted_thinking` block"
+
+
+def _drops(body: JsonObject, headers: Mapping[str, str]) -> bool:
+    binding = body["thinking"].get("block_binding") if isinstance(body.get("thinking"), dict) else None
+    wanted = binding.get("prefix_mismatch_behavior") if isinstance(binding, dict) else None
+    return wanted == "drop_block" and CONTROLS_BETA in headers.get("anthropic-beta", "")
+
+
+def _check_latest(signer: Signer, message: JsonObject, index: int) -> None:
+    """The latest reply's thinking is there from its first block to its last in their order, or left out as a whole."""
+    places: dict[str, list[int]] = {}
+    counts: dict[str, int] = {}
+    first = 0
+    for number, block in enumerate(objects(message["content"])):
+        if block["type"] in KINDS and (seal := signer.seal_of(block)):
+            first = first if places else number
+            places.setdefault(seal.reply, []).append(seal.place)
+            counts[seal.reply] = seal.count
+    if any(there != list(range(counts[reply])) for reply, there in places.items()):
+        raise Rejection(f"messages.{index}.content.{first}: {CHANGED}")
+
+
+def _check_start(body: JsonObject, messages: list[JsonObject]) -> None:
+    """Manual thinking: it comes first in a turn, and tool calls that are being answered need it before them."""
+    thinking = body.get("thinking")
+    index = max((index for index, message in enumerate(messages) if message["role"] == "assistant"), default=None)
+    if index is None or not isinstance(thinking, dict) or thinking.get("type") != "enabled":
+        return
+    kinds = [block["type"] for block in objects(messages[index]["content"])]
     if not kinds or kinds[0] in KINDS:
         return
     if any(kind in KINDS for kind in kinds):
@@ -113,8 +193,7 @@ def _check_start(body: JsonObject, message: JsonObject, index: int) -> None:
             f"messages.{index}.content.0: If an assistant message contains any thinking blocks, the first block must "
             f"be `thinking` or `redacted_thinking`. Found `{kinds[0]}`."
         )
-    thinking = body.get("thinking")
-    if isinstance(thinking, dict) and thinking.get("type") == "enabled" and "tool_use" in kinds:
+    if "tool_use" in kinds:
         raise Rejection(
             f"messages.{index}.content.0.type: Expected `thinking` or `redacted_thinking`, but found `{kinds[0]}`. "
             f"{EXPECTED}"

@@ -44,6 +44,12 @@ class Rejection(Exception):  # noqa: N818  an answer with an error status, not a
         self.details = details
 
 
+def require(holds: object, message: str) -> None:
+    """Refuses the request with these words unless that holds."""
+    if not holds:
+        raise Rejection(message)
+
+
 @dataclass(frozen=True)
 class Arrival:
     """One HTTP request as the server got it; `headers` by lower-case name, keys among them."""
@@ -105,6 +111,8 @@ class Answer:
     cache_write_1h_tokens: int = 0
     waits: tuple[Gate, ...] = ()
     rest: Callable[[], tuple[bytes, ...]] | None = None
+    reply_type: str = ""  # where it is not that of the wire
+    event_type: str = ""
     keep: Any = None
 
     @property
@@ -172,6 +180,10 @@ class Wire(ABC):
 
 class ChatWire(Wire):
     """An endpoint whose replies come from the script."""
+
+    def unscripted(self, request: Request) -> Turn | None:  # noqa: ARG002  most wires ask the model for every reply
+        """The reply to a request that asks nothing of the model, and so takes no step of the script; else None."""
+        return None
 
     @abstractmethod
     def render(self, turn: Turn | Refuse, request: Request) -> Answer: ...
