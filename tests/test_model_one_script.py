@@ -196,8 +196,9 @@ def test_tokens_are_the_same_on_every_wire(double: ModelDouble, program: Program
     double.script(Turn(Thinking("x" * 40), Reply("y" * 40), ToolCall("lookup", {"id": "7"})))
     program.ask("z" * 400)
     exchange = last(double)
-    # 40 characters of text, 6 of the name, 10 of the arguments; and 10 tokens of thinking
-    assert (exchange.input_tokens, exchange.output_tokens, exchange.reasoning_tokens) == (100, 24, 10)
+    # 400 characters of text and the tool's; 40 characters of text, 6 of the name, 10 of the arguments, and the thinking
+    assert exchange.input_tokens == 100 + -(-len(exchange.request.tools[0].read) // 4)
+    assert (exchange.output_tokens, exchange.reasoning_tokens) == (24, 10)
 
 
 def test_a_callable_answers(double: ModelDouble, program: Program) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -33,6 +33,10 @@ ToolChoice = None | Literal["auto", "any", "none"] | tuple[Literal["tool"], str]
 CHARACTERS_PER_TOKEN = 4
 
 
+def _compact(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
 def tokens_of(characters: int) -> int:
     """One token is four characters, rounded up once: what the briefs promise."""
     return math.ceil(characters / CHARACTERS_PER_TOKEN)
@@ -48,6 +52,13 @@ class Block:
     name: str | None = None
     arguments: dict[str, Any] | None = None
     raw: Any = None
+
+    @property
+    def read(self) -> str:
+        """What tokens are counted by: its text, or name and arguments of a tool call; not the model's own thinking."""
+        if self.kind == "tool_use":
+            return f"{self.name or ''}{_compact(self.arguments)}"
+        return self.text if self.kind in ("text", "tool_result", "other") else ""
 
 
 @dataclass(frozen=True)
@@ -67,6 +78,11 @@ class Tool:
     description: str
     schema: Mapping[str, Any]
     strict: bool = False  # the provider promises arguments that satisfy the schema
+
+    @property
+    def read(self) -> str:
+        """What tokens are counted by."""
+        return f"{self.name}{self.description}{_compact(self.schema)}"
 
 
 @dataclass(frozen=True)
@@ -130,10 +146,16 @@ class Request:
 
     @property
     def tokens(self) -> int:
-        """Input tokens: system and message text of a chat request, the inputs of an embeddings request."""
+        """The length of its text: system prompt and messages of a chat request, the inputs of an embeddings request."""
         if self.wire == "openai-embeddings":
             return sum(tokens_of(len(text)) for text in self.inputs)
         return tokens_of(len(self.system) + sum(len(message.text) for message in self.messages))
+
+
+def prompt_tokens(tools: Iterable[Tool], messages: Iterable[Message], system: str = "") -> int:
+    """All that a model reads of a prompt, in tokens: what `usage` counts on every wire."""
+    blocks = sum(len(block.read) for message in messages for block in message.blocks)
+    return tokens_of(len(system) + sum(len(tool.read) for tool in tools) + blocks)
 
 
 @dataclass(frozen=True)

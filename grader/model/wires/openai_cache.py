@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from grader.model.journal import CHARACTERS_PER_TOKEN, Message, Request
+from grader.model.journal import CHARACTERS_PER_TOKEN, Message, Request, Tool
 from grader.model.memory import Memory
 from grader.model.wires.wire import canonical
 
@@ -71,16 +71,16 @@ class PromptCache:
         return expiry is not None and expiry > now
 
 
-def segments_of(messages: Iterable[Message]) -> Iterator[Segment]:
-    """A conversation as the cache sees it: texts count as tokens, what else is in a block must only be equal."""
+def segments_of(tools: Iterable[Tool], messages: Iterable[Message]) -> Iterator[Segment]:
+    """A prompt as the cache sees it: what is read counts as tokens, what else is in a block must only be equal."""
+    yield from (Segment("tool", tool.read) for tool in tools)
     for message in messages:
         for block in message.blocks:
-            counted = block.kind in ("text", "tool_result", "other")
-            rest = [message.role, block.kind, block.id, block.name, block.arguments]
-            structure = canonical([*rest, None if counted or block.kind == "tool_use" else block.raw])
+            counted = block.kind in ("text", "tool_result", "other", "tool_use")
+            structure = canonical([message.role, block.kind, block.id, None if counted else block.raw])
             raw: Any = block.raw
             marked = isinstance(raw, Mapping) and isinstance(raw.get("prompt_cache_breakpoint"), Mapping)
-            yield Segment(structure, block.text if counted else "", marked)
+            yield Segment(structure, block.read, marked)
 
 
 def _prefixes(head: str, segments: Iterable[Segment], *, blocks: bool, marks: int) -> Iterator[tuple[int, bytes]]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from itertools import takewhile
 from typing import Any
 
-from grader.model.journal import Block, Message, Request, Tool, ToolChoice
+from grader.model.journal import Block, Message, Request, Tool, ToolChoice, prompt_tokens
 from grader.model.script import Refuse, Stop, ToolCall, Turn
 from grader.model.wires.openai_cache import CacheUse, PromptCache, segments_of
 from grader.model.wires.openai_chat_rules import check
@@ -87,7 +87,8 @@ class OpenAIChat(ChatWire):
             self._cache.remember(answer.keep)
 
     def _answer(self, turn: Turn | Refuse, request: Request, *, stream: bool) -> Answer:
-        use = self._cache.look_up(request, _settings(request.body), segments_of(_all_messages(request.body)))
+        segments = segments_of(request.tools, _all_messages(request.body))
+        use = self._cache.look_up(request, _settings(request.body), segments)
         stop: Stop = "refusal" if isinstance(turn, Refuse) else turn.ending
         whole = turn if isinstance(turn, Refuse) else with_ids(turn, "call_")
         completion = _rendered(whole, request, stop, _usage(request, turn, use))
@@ -104,7 +105,7 @@ class OpenAIChat(ChatWire):
             tool_calls=whole.tool_calls if isinstance(whole, Turn) else (),
             thinking="" if isinstance(turn, Refuse) else turn.thinking,
             stop=stop,
-            input_tokens=request.tokens - use.read - use.written,
+            input_tokens=_prompt_tokens(request) - use.read - use.written,
             output_tokens=output_tokens(turn),
             reasoning_tokens=reasoning_tokens(turn),
             cache_read_tokens=use.read,
@@ -117,17 +118,21 @@ def _all_messages(body: Mapping[str, Any]) -> Iterator[Message]:
     return (_message(message) for message in objects(body.get("messages")))
 
 
+def _prompt_tokens(request: Request) -> int:
+    return prompt_tokens(request.tools, request.messages, request.system)
+
+
 def _settings(body: Mapping[str, Any]) -> list[Any]:
     """What two requests must have in common for the one to find the other's prompt in the cache."""
     return [body.get(name) for name in ("tools", "response_format", "reasoning_effort", "verbosity", "service_tier")]
 
 
 def _usage(request: Request, turn: Turn | Refuse, use: CacheUse) -> JsonObject:
-    tokens = output_tokens(turn)
+    prompt, tokens = _prompt_tokens(request), output_tokens(turn)
     return {
-        "prompt_tokens": request.tokens,
+        "prompt_tokens": prompt,
         "completion_tokens": tokens,
-        "total_tokens": request.tokens + tokens,
+        "total_tokens": prompt + tokens,
         "prompt_tokens_details": {
             "cached_tokens": use.read,
             "cache_write_tokens": use.written,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from grader.model.journal import Message, Request, Tool, ToolChoice, tokens_of
+from grader.model.journal import Message, Request, Tool, ToolChoice, prompt_tokens
 from grader.model.script import Fail, Gate, Refuse, Reply, Step, Stop, Thinking, ToolCall, Turn
 from grader.model.wires.openai_cache import CacheUse, PromptCache, segments_of
 from grader.model.wires.openai_items import items_of, messages_of, split_system, whole
@@ -165,8 +165,9 @@ class OpenAIResponses(ChatWire):
         stop: Stop = "refusal" if isinstance(turn, Refuse) else turn.ending
         whole_turn = turn if isinstance(turn, Refuse) else with_ids(turn, "call_")
         before, items = context_of(request, self._store)
-        use = self._cache.look_up(request, _settings(request.body), segments_of(_all_messages(request, before, items)))
-        tokens = tokens_of(sum(len(message.text) for message in _all_messages(request, before, items)))
+        messages = tuple(_all_messages(request, before, items))
+        use = self._cache.look_up(request, _settings(request.body), segments_of(request.tools, messages))
+        tokens = prompt_tokens(request.tools, messages)
         status = "incomplete" if stop in UNFINISHED else "completed"
         response = self._rendered(request, self._output(whole_turn, request, status), status)
         response["usage"] = {
