@@ -61,12 +61,14 @@ class ProgramSpec:
 class Services:
     """What runs beside the program: wires that the model double must speak, and a database or not.
 
-    `postgres_settings` are what sessions of the program's role start with, as in `enable_seqscan = "off"`.
+    `postgres_settings` are what sessions of the program's role start with, as in `enable_seqscan = "off"`;
+    `postgres_mb` is how large its database may grow.
     """
 
     model: tuple[str, ...] = ()
     postgres: bool = False
     postgres_settings: dict[str, str] = field(default_factory=dict)
+    postgres_mb: int = 1024
 
 
 @dataclass(frozen=True)
@@ -296,6 +298,7 @@ def _services(table: Table) -> Services:
         model=wires,
         postgres=table.take("postgres", bool) if "postgres" in table.data else False,
         postgres_settings={key: settings.take(key, str) for key in tuple(settings.data)},
+        postgres_mb=table.take("postgres_mb", int) if "postgres_mb" in table.data else 1024,
     )
     table.done()
     return services

@@ -163,6 +163,7 @@ def _spec(request: Request, submission: Submission, folder: Path) -> SessionSpec
         wires=lab.services.model,
         postgres=lab.services.postgres,
         postgres_settings=dict(lab.services.postgres_settings),
+        postgres_mb=lab.services.postgres_mb,
         tasks=tuple(task.id for task in lab.tasks),
         only=request.only,
         seed=request.seed,

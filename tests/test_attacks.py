@@ -59,6 +59,13 @@ def test_an_attack_comes_to_nothing(attack: Attack, level: Level, outcome: Calla
     assert problems(attack, outcome(attack, level)) == [], attack.tries
 
 
+@pytest.mark.attacks
+def test_a_database_that_grows_without_end_is_named(outcome: Callable[[Attack, Level], Outcome]) -> None:
+    (filler,) = (attack for attack in CORPUS if attack.name == "fills_the_disk")
+    said = outcome(filler, Level.PROCESS).said
+    assert "The program's database has grown to " in said, said
+
+
 def test_the_corpus_covers_what_it_should() -> None:
     families = {attack.family for attack in CORPUS}
     assert len(CORPUS) >= 100

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from grader.cli import build_parser
-from grader.lab import Lab, Limits, ProgramSpec
+from grader.lab import Lab, Limits, ProgramSpec, Services
 from grader.lab_pages import SECTIONS
 from grader.report.json_file import as_dict
 from grader.run import LabResult
@@ -49,7 +49,7 @@ def test_error_headings_are_in_order() -> None:
 def test_every_field_of_lab_toml_is_described() -> None:
     text = _text("docs/writing-a-lab.md")
     own = {"root", "folder", "number"}  # not in the file
-    names = {field.name for field in (*fields(Lab), *fields(ProgramSpec), *fields(Limits))} - own
+    names = {field.name for field in (*fields(Lab), *fields(ProgramSpec), *fields(Services), *fields(Limits))} - own
     assert [name for name in sorted(names) if not re.search(rf"\W{name}\W", text)] == []
 
 

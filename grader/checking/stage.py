@@ -150,6 +150,12 @@ class Stage:
         if not self.alive:
             self.restart(kill=True)
 
+    def end_sessions(self) -> None:
+        """End what a killed program has left running in its database."""
+        if self._database:
+            with contextlib.suppress(GraderError):  # a server that is gone runs nothing
+                self._database.terminate_sessions()
+
     def close(self) -> None:
         """Kill the program."""
         self._driver.close()
@@ -170,6 +176,7 @@ class Theatre:
         wires: tuple[str, ...],
         postgres: bool,
         postgres_settings: Mapping[str, str],
+        postgres_mb: int = 1024,
         seconds: float,
         purpose: str,
         listen: Callable[[Exchange], None] | None = None,
@@ -182,6 +189,7 @@ class Theatre:
         self._wires = wires
         self._seconds = seconds
         self._postgres_settings = postgres_settings
+        self._postgres_mb = postgres_mb
         self.starting_database = ""  # SQL that every database of the run holds when its program starts
         self._stack = ExitStack()
         self._server: Server | None = None
@@ -191,6 +199,7 @@ class Theatre:
         self._starts = 0
         self._started: list[Driver] = []
         self._printed: list[tuple[Driver, int]] = []
+        self._ended = 0
         self._doubles: list[ModelDouble] = []
         self._shared_starts = 0
         self.start_failure: ProgramCrashed | None = None
@@ -218,9 +227,12 @@ class Theatre:
         return driver
 
     def printed(self) -> str:
-        """What programs have printed since the last check began."""
+        """What programs have printed since the last check began, and what was ended in their database."""
         began = dict(self._printed)
-        return "".join(driver.kept.text(began.get(driver, 0)) for driver in self._started)
+        ended = self._server.ended[self._ended :] if self._server else ()
+        return "".join(
+            (*(driver.kept.text(began.get(driver, 0)) for driver in self._started), *map("{}\n".format, ended))
+        )
 
     def shared(self) -> Stage:
         """The run's one warm stage, started on first use and again when a check left it dead.
@@ -281,6 +293,7 @@ class Theatre:
         self._shared_used = False
         self._printed = [(driver, driver.kept.total) for driver in self._started if driver.alive]
         self._started = [driver for driver, _ in self._printed]
+        self._ended = len(self._server.ended) if self._server else 0
         self._check = check
         for double in self._doubles:
             double.journal.label(check)
@@ -324,6 +337,13 @@ class Theatre:
             f"the model double broke its protocol: {faults[0]}", mend="Please report it.", slug="double-fault"
         )
 
+    def over_limit(self) -> GraderError | None:
+        """After a check: the program's database that has outgrown its limit; then it is not started again."""
+        over = self._server.over_limit() if self._server else None
+        if over:
+            self.start_failure = ProgramCrashed(over.what.rstrip("."))
+        return over
+
     def look_around(self) -> GraderError | None:
         """After a check that did not pass: what of this machine's went away and may be the reason.
 
@@ -343,6 +363,7 @@ class Theatre:
         """The last check hung or saw a crash: the next one gets a program that has been started anew."""
         if self._shared and self._shared_used:
             self._shared.kill()
+            self._shared.end_sessions()
 
     def close(self) -> None:
         """Close every stage and end the lease."""
@@ -368,7 +389,9 @@ class Theatre:
         if self._server_error:
             raise self._server_error
         assert self._server is not None
-        return self._server.create(Template(self.starting_database), self._postgres_settings)
+        return self._server.create(
+            Template(self.starting_database), self._postgres_settings, most_bytes=self._postgres_mb * 2**20
+        )
 
     def _lease(self, purpose: str) -> None:
         from grader.services.postgres import lease  # noqa: PLC0415 - as above

@@ -21,7 +21,7 @@ class SessionSpec:
         submission: folder with the staged files.
         scratch: the program's home and temporary folder.
         argv, speaks, environment, warm, ready, ready_seconds: how the program is started and talked to.
-        wires, postgres, postgres_settings: what runs beside it.
+        wires, postgres, postgres_settings, postgres_mb: what runs beside it.
         tasks: ids that a check may name.
         only: names of checks or tasks; empty for all.
         level: how programs are confined, a value of `grader.sandbox.Level`.
@@ -42,6 +42,7 @@ class SessionSpec:
     wires: tuple[str, ...]
     postgres: bool
     postgres_settings: dict[str, str]
+    postgres_mb: int
     tasks: tuple[str, ...]
     only: tuple[str, ...]
     seed: int

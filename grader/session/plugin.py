@@ -114,7 +114,9 @@ class CheckingSession:
         if fault := self.theatre.double_fault():
             # Whatever the check saw, it may have been our own double that was wrong.
             verdict, failure = judge(fault)
-        if verdict is not Verdict.PASSED and (lost := self.theatre.look_around()):
+        if over := self.theatre.over_limit():
+            verdict, failure = judge(over)
+        elif verdict is not Verdict.PASSED and (lost := self.theatre.look_around()):
             # A program without its database, its starter or its disk fails whatever it does.
             verdict, failure = judge(lost)
         if failure and not failure.detail and verdict in (Verdict.FAILED, Verdict.TIMED_OUT):

@@ -74,6 +74,7 @@ def _run(spec: SessionSpec, channel: Channel) -> int:
             wires=spec.wires,
             postgres=spec.postgres,
             postgres_settings=spec.postgres_settings,
+            postgres_mb=spec.postgres_mb,
             # Less than a check's own deadline: the message that names the request is the better one.
             seconds=spec.seconds_per_check * 0.75,
             purpose=f"check {spec.lab}",

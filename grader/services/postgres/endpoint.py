@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -28,6 +29,7 @@ OUR_SETTINGS: Mapping[str, str] = {
     "statement_timeout": "60s",
     "lock_timeout": "30s",
 }
+SECONDS_FOR_A_PLACE = 10.0
 _LOGIN = frozenset({"host", "hostaddr", "port", "user", "password", "dbname", "application_name", "options"})
 
 
@@ -72,7 +74,7 @@ class Endpoint:
             login |= {"user": user, "password": password}
         options = " ".join(f"-c {key}={value}" for key, value in {**OUR_SETTINGS, **(settings or {})}.items())
         login |= {"application_name": name, "client_encoding": "UTF8", "options": options}
-        return psycopg.connect(make_conninfo("", **login), autocommit=True, prepare_threshold=None)
+        return _connect(make_conninfo("", **login))
 
     def learner_url(self, role: str, password: str, database: str, *, search_path: str | None = None) -> str:
         """The address a learner's program connects to."""
@@ -87,6 +89,18 @@ class Endpoint:
         return (
             f"postgresql://{quote(role, safe='')}:{quote(password, safe='')}@{where}/{quote(database, safe='')}{query}"
         )
+
+
+def _connect(conninfo: str) -> Connection:
+    """Connect; where no place is free, try again while the watchdog ends those that do not log in."""
+    deadline = time.monotonic() + SECONDS_FOR_A_PLACE
+    while True:
+        try:
+            return psycopg.connect(conninfo, autocommit=True, prepare_threshold=None)
+        except psycopg.OperationalError as error:
+            if "too many clients" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)  # nothing tells when a place becomes free
 
 
 def _bracketed(host: str) -> str:

@@ -28,6 +28,18 @@ class QueryRefusedError(LearnerError):
         self.sqlstate = sqlstate
 
 
+class DatabaseLimitError(LearnerError):
+    """The program's database outgrew its limit."""
+
+
+def database_limit(size: int, limit: int) -> DatabaseLimitError:
+    return DatabaseLimitError(
+        f"The program's database has grown to {size / 2**20:,.0f} MB; it may have {limit / 2**20:,.0f} MB.",
+        mend="Does it insert without an end, or keep what it should replace? Its sessions were ended.",
+        slug="database-limit",
+    )
+
+
 def no_database(why: str) -> EnvironmentFault:
     return EnvironmentFault(
         f"No PostgreSQL to grade with: {why}.",

@@ -8,7 +8,7 @@ import secrets
 import shutil
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
@@ -20,8 +20,10 @@ from grader.errors import EnvironmentFault
 from grader.services.postgres import faults, leftovers
 from grader.services.postgres.database import Database, Login
 from grader.services.postgres.endpoint import Connection, Endpoint, Source
+from grader.services.postgres.faults import DatabaseLimitError
 from grader.services.postgres.find import find
 from grader.services.postgres.template import EMPTY, Template, Templates, join_role, owner_name
+from grader.services.postgres.watchdog import DATABASE_BYTES, Watchdog
 
 Mode = Literal["template", "schema"]
 OLDEST_POSTGRES = 150000
@@ -61,6 +63,8 @@ class Server:
             self._where = int(row[0]) if row else 0
             self._data = self._data_folder()
             connection.execute("SELECT pg_advisory_lock(%s, %s)", (leftovers.LOCK, self._run))
+            # Where programs log in as we do, nothing tells their sessions from those of others.
+            self._watchdog = Watchdog(endpoint) if self.mode == "template" else None
 
     @property
     def source(self) -> Source:
@@ -98,11 +102,18 @@ class Server:
             return False
         return True
 
-    def create(self, template: Template = EMPTY, settings: Mapping[str, str] | None = None) -> Database:
+    def create(
+        self,
+        template: Template = EMPTY,
+        settings: Mapping[str, str] | None = None,
+        *,
+        most_bytes: int = DATABASE_BYTES,
+    ) -> Database:
         """A new database (or schema) and its role, holding what the template says.
 
         Args:
             settings: what sessions of the role start with; without effect in schema mode, where the role is shared.
+            most_bytes: a database that grows larger is shut, see `over_limit`; without effect in schema mode.
 
         Raises:
             EnvironmentFault: the server is gone or full (database-lost, disk-full).
@@ -112,7 +123,10 @@ class Server:
         with faults.translated("making a database"):
             if self.mode == "schema":
                 return self._create_schema(name, template)
-            return self._create_database(name, template, settings or {})
+            database = self._create_database(name, template, settings or {})
+        if self._watchdog:
+            self._watchdog.watch(name, most_bytes)
+        return database
 
     def _create_database(self, name: str, template: Template, settings: Mapping[str, str]) -> Database:
         role, reader = Login(name, secrets.token_urlsafe(18)), Login(f"{name}_reader", secrets.token_urlsafe(18))
@@ -178,8 +192,19 @@ class Server:
     def _session(self) -> Connection:
         return self._connection
 
+    def over_limit(self) -> DatabaseLimitError | None:
+        """The database of this run that has outgrown its limit, if one has since this was asked last."""
+        return self._watchdog.over_limit() if self._watchdog else None
+
+    @property
+    def ended(self) -> Sequence[str]:
+        """What the watchdog has put an end to, as lines for the report: statements, connections."""
+        return tuple(self._watchdog.ended) if self._watchdog else ()
+
     def close(self) -> None:
         """End the lease and drop what the run made, in a thread that the process waits for at its end."""
+        if self._watchdog:
+            self._watchdog.close()
         with suppress(psycopg.Error):
             self._connection.close()
         if sys.is_finalizing():  # no thread starts any more, and waiting for one would never end

@@ -1,4 +1,4 @@
-"""Writes tables until it is stopped.
+"""Writes tables until it is stopped, and answers nothing meanwhile.
 
 must not pass
 """
@@ -6,13 +6,15 @@ must not pass
 import os
 
 import psycopg
-
 from right import serve
 
-with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
-    connection.execute("SET statement_timeout = 0")
-    connection.execute("CREATE TABLE hog (data text); ALTER TABLE hog ALTER data SET STORAGE EXTERNAL")
-    while True:
-        connection.execute("INSERT INTO hog SELECT repeat(md5(n::text), 30000) FROM generate_series(1, 20) n")
-        connection.execute("SELECT pg_sleep(0.02)")
-serve()
+
+def keep(text):
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
+        connection.execute("SET statement_timeout = 0")
+        connection.execute("CREATE TABLE hog (data text); ALTER TABLE hog ALTER data SET STORAGE EXTERNAL")
+        while True:
+            connection.execute("INSERT INTO hog SELECT repeat(md5(n::text), 30000) FROM generate_series(1, 50) n")
+
+
+serve(keep=keep)
