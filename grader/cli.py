@@ -123,10 +123,9 @@ def _lab(command: argparse.ArgumentParser) -> None:
 
 
 def _seed(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError("a seed is 0 or more")
-    return number
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        raise argparse.ArgumentTypeError(f"a seed is a whole number, 0 or more, of at most 18 digits, not {text!r}")
+    return int(text)
 
 
 def _root(arguments: argparse.Namespace) -> Path:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import shlex
 import sys
 import time
 from dataclasses import dataclass, field
@@ -73,7 +74,9 @@ class LabResult:
     @property
     def again(self) -> str:
         """The command that grades the same files with the same inputs."""
-        what = {"reference": " --reference", f"work/{self.folder}": ""}.get(self.label, f" --path {self.label}")
+        what = {"reference": " --reference", f"work/{self.folder}": ""}.get(
+            self.label, f" --path {shlex.quote(self.label)}"
+        )
         return f"grader check {self.lab}{what} --seed {self.seed}"
 
     @property

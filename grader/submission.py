@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -188,11 +189,14 @@ def write_fault(path: Path, error: OSError) -> EnvironmentFault:
         return EnvironmentFault(
             f"the disk is full: cannot write {str(path)!r}", mend="Free some space and run again.", slug="disk-full"
         )
-    return EnvironmentFault(
-        f"cannot write {str(path)!r}: {error.strerror}",
-        mend="Make the place writable, or set TMPDIR to a folder that is.",
-        slug="not-writable",
-    )
+    place = Path(tempfile.gettempdir())
+    if path == place or any(parent.parent == place and parent.name.startswith("grader-") for parent in path.parents):
+        mend = "Set TMPDIR to a folder that can be written."
+    elif path.parent.is_dir():
+        mend = f"Make {str(path.parent)!r} writable, or choose another place."
+    else:
+        mend = f"There is no folder {str(path.parent)!r}: make it, or choose another place."
+    return EnvironmentFault(f"cannot write {str(path)!r}: {error.strerror}", mend=mend, slug="not-writable")
 
 
 def without_room(folder: Path) -> EnvironmentFault | None:

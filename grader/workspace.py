@@ -9,7 +9,7 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from grader.errors import UsageError
+from grader.errors import GraderError, UsageError
 from grader.lab import Lab
 from grader.submission import copy_tree, list_files, write_fault
 
@@ -63,7 +63,11 @@ def reset(lab: Lab) -> Path:
         lab.work.rename(backup)
     except OSError as error:
         raise write_fault(lab.work, error) from error
-    start(lab)
+    try:
+        start(lab)
+    except GraderError:
+        backup.rename(lab.work)  # no skeleton, no reset: the work stays where it was
+        raise
     return backup
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -13,11 +14,23 @@ from pathlib import Path
 import psutil
 import pytest
 
+from grader import workspace
+from grader.errors import EnvironmentFault
+from grader.lab import read_lab
+from grader.submission import write_fault
 from tests import programs
 from tests.conftest import TOY_LAB
 
 # Isolated, as the installed command is: the course has a folder `grader` of its own.
 GRADER = (sys.executable, "-I", "-m", "grader")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Where the grader makes its temporary files."""
+    folder = tmp_path / "t"
+    folder.mkdir()
+    return folder
 
 
 def _grader(course: Path, *argv: str, cwd: Path | None = None, **options: str) -> subprocess.CompletedProcess[str]:
@@ -69,6 +82,54 @@ def test_starting_twice_keeps_the_work(course: Path) -> None:
     result = _grader(course, "start", "lab-01")
     assert result.returncode == 2
     assert (folder / "__main__.py").read_text() == "mine = 1"
+
+
+def test_a_reset_that_fails_leaves_the_work_in_its_place(course: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = _write_program(course, "mine = 1")
+
+    def full(_source: Path, target: Path) -> None:
+        raise write_fault(target, OSError(errno.ENOSPC, "No space left on device"))
+
+    monkeypatch.setattr(workspace, "copy_tree", full)
+    with pytest.raises(EnvironmentFault) as caught:
+        workspace.reset(read_lab(course, TOY_LAB))
+    assert caught.value.slug == "disk-full"
+    assert (folder / "__main__.py").read_text() == "mine = 1"
+    assert [path.name for path in (course / "work").iterdir()] == [TOY_LAB]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make a disk")
+@pytest.mark.parametrize("size", ["12k", "60k"])
+def test_a_full_disk_is_named_and_nothing_is_held_against_the_program(course: Path, place: Path, size: str) -> None:
+    (course / "solutions" / TOY_LAB / "reference" / "echo" / "more.py").write_text("#" * 20_000, "utf-8")
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tests", str(place)], check=False).returncode:
+        pytest.skip("this machine lets nobody mount a disk")
+    try:
+        result = _grader(course, "check", "1", "--reference", TMPDIR=str(place))
+        left = list(place.iterdir())
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+    assert result.returncode == 3, result.stdout
+    said = result.stdout + result.stderr
+    assert "docs/errors.md#disk-full" in said
+    assert "Traceback" not in said
+    assert left == []
+
+
+@pytest.mark.parametrize("seed", ["abc", "-1", "1.5", "٣", "9" * 30])
+def test_a_seed_that_is_no_whole_number_is_a_usage_error(course: Path, seed: str) -> None:
+    result = _grader(course, "check", "1", "--reference", f"--seed={seed}")
+    assert result.returncode == 2
+    assert "a seed is a whole number" in result.stderr
+
+
+def test_a_program_that_called_no_model_is_not_sent_to_the_wire(course: Path) -> None:
+    (course / "work" / "lab-02-ledger" / "ledger").mkdir(parents=True)
+    (course / "work" / "lab-02-ledger" / "ledger" / "__main__.py").write_text("raise SystemExit(1)", "utf-8")
+    result = _grader(course, "check", "2")
+    assert result.returncode == 1
+    assert "this check alone" in result.stdout
+    assert "grader wire" not in result.stdout
 
 
 def test_reset_keeps_a_backup(course: Path) -> None:
@@ -164,15 +225,14 @@ def test_two_graders_on_one_lab_do_not_disturb_each_other(course: Path) -> None:
     assert [process.returncode for process in both] == [0, 0], ended
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Path:
-    """Where the grader makes its temporary files."""
-    folder = tmp_path / "t"
-    folder.mkdir()
-    return folder
-
-
 def _begin(course: Path, place: Path, *argv: str, until: str = "2 checks") -> subprocess.Popen[str]:
+    """A run whose program never answers, without a deadline that could end it before the test does."""
+    description = course / "labs" / TOY_LAB / "lab.toml"
+    text = description.read_text("utf-8")
+    for before, after in (("ready_seconds = 3", "ready_seconds = 80"), ("per_check = 2", "per_check = 600")):
+        assert before in text
+        text = text.replace(before, after)
+    description.write_text(text, "utf-8")
     process = subprocess.Popen(
         [*GRADER, "--course", str(course), "check", "1", *argv],
         stdout=subprocess.PIPE,

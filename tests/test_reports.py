@@ -91,6 +91,7 @@ def test_the_command_for_the_same_again_names_what_was_graded() -> None:
     assert result.again == "grader check lab-01 --seed 7"
     assert replace(result, label="reference").again == "grader check lab-01 --reference --seed 7"
     assert replace(result, label="there").again == "grader check lab-01 --path there --seed 7"
+    assert replace(result, label="my work").again == "grader check lab-01 --path 'my work' --seed 7"
 
 
 def test_a_run_in_which_nothing_failed_but_something_could_not_be_graded_is_exit_3() -> None:

@@ -53,6 +53,7 @@ def test_a_check_behind_a_failed_one_is_blocked(grade: GradeProgram) -> None:
     [
         (programs.EXITS_AT_ONCE, Verdict.CRASHED, "I had enough"),
         (programs.EXITS_HARD, Verdict.CRASHED, "ended with status 0 before it was ready"),
+        (programs.EXITS_HARD, Verdict.CRASHED, "It printed nothing"),
         (programs.RAISES, Verdict.CRASHED, "task echo is not written yet"),
         (programs.DIES_IN_THE_REQUEST, Verdict.CRASHED, "about to divide"),
         (programs.HANGS_IN_THE_REQUEST, Verdict.TIMED_OUT, "no whole answer to POST /echo within 1.5 seconds"),
@@ -81,6 +82,7 @@ def test_a_broken_program_gets_its_own_verdict(grade: GradeProgram, source: str,
         (programs.NEVER_LISTENS, "nothing listens there"),
         (programs.SAYS_JUNK, "was not ready"),
         (programs.LISTENS_ELSEWHERE, "Take the port from PORT"),
+        (programs.service(host="127.0.0.2"), "The port is right; bind 127.0.0.1"),
     ],
 )
 def test_a_program_that_cannot_be_reached_costs_one_wait(grade: GradeProgram, source: str, said: str) -> None:
@@ -198,6 +200,15 @@ def test_a_check_that_never_ends_is_timed_out(course: Path, grade: GradeProgram)
     text = checks.read_text("utf-8")
     checks.write_text(text.replace('for text in ("",', 'while True:\n        pass\n    for text in ("",'), "utf-8")
     assert _by_name(grade(programs.RIGHT))[ECHO].verdict is Verdict.TIMED_OUT
+
+
+def test_a_deadline_names_the_request_that_it_cut_off(course: Path, grade: GradeProgram) -> None:
+    checks = course / "grader" / "checks" / "lab_01" / "checks_echo.py"
+    text = checks.read_text("utf-8")
+    checks.write_text(text.replace('"/echo", json', '"/echo", seconds=60, json'), "utf-8")
+    late = _by_name(grade(programs.HANGS_IN_THE_REQUEST))[ECHO]
+    assert late.verdict is Verdict.TIMED_OUT
+    assert "not through after 2 seconds, waiting for POST /echo" in _said(late)
 
 
 def test_the_same_seed_gives_the_same_inputs(course: Path, grade: GradeProgram) -> None:

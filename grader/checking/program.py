@@ -153,6 +153,9 @@ class Program:
             raise self._timeout(asked, seconds or self._seconds) from error
         except httpx2.TransportError as error:
             raise self._broken(asked, error) from error
+        except BaseException as error:
+            error.add_note(asked)  # the check's own deadline: whoever reports it can name the request
+            raise
 
     def get(self, path: str, **options: Any) -> Response:
         """`request("GET", …)`."""
@@ -255,12 +258,14 @@ class Program:
 
 def death(running: Running, when: str) -> tuple[str, str, str]:
     """How a program ended, as the arguments of ProgramCrashed."""
-    code = running.exit_code or 0
+    code, words = running.exit_code or 0, running.last_words()
     how = f"with status {code}" if code >= 0 else f"by signal {signal.Signals(-code).name}"
     hint = "Read the end of its output below: what it printed last is usually the reason."
+    if not words:
+        hint = "It printed nothing. Start it yourself with the variables that the brief promises, or let it say more."
     if running.flooded:
         how, hint = "because it printed more than 8 MiB", "It was killed for that: log less."
-    return f"the program ended {how} {when}", running.output.text(), hint
+    return f"the program ended {how} {when}", words, hint
 
 
 def base_environment(scratch: Path) -> dict[str, str]:
@@ -323,4 +328,7 @@ def _where_it_listens(running: Running, port: int) -> str:
                     found.add(f"{connection.laddr.ip}:{connection.laddr.port}")
     if not found or f"127.0.0.1:{port}" in found:
         return ""
-    return f"It listens on {', '.join(sorted(found))}; the grader asks 127.0.0.1:{port}. Take the port from PORT."
+    mend = "Take the port from PORT."
+    if all(each.endswith(f":{port}") for each in found):
+        mend = "The port is right; bind 127.0.0.1 (or 0.0.0.0)."
+    return f"It listens on {', '.join(sorted(found))}; the grader asks 127.0.0.1:{port}. {mend}"

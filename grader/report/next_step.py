@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from grader.errors import GraderError
+from grader.recordings import read_last
 from grader.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -28,10 +30,19 @@ def next_step(lab: Lab, result: LabResult) -> str:
             f"Next: read solutions/{lab.folder}/README.md and the last section of labs/{lab.folder}/README.md,\n"
             f"then run it twice more: every run has other inputs."
         )
-    task = failed.check.task
+    task, name = failed.check.task, failed.check.name
+    sent = f"  what you sent: grader wire {lab.name} --check {name}\n" if _is_recorded(lab, name) else ""
     return (
         f"Next: {failed.check.title}\n"
         f"  task `{task}` in labs/{lab.folder}/README.md · hints: labs/{lab.folder}/hints.md#{task}\n"
-        f"  what you sent: grader wire {lab.name} --check {failed.check.name}\n"
-        f"  this check alone, same inputs: {result.again} --only {failed.check.name}"
+        f"{sent}  this check alone, same inputs: {result.again} --only {name}"
     )
+
+
+def _is_recorded(lab: Lab, check: str) -> bool:
+    if not lab.services.model:
+        return False
+    try:
+        return any(exchange.label == check for exchange in read_last(lab))
+    except GraderError:
+        return False

@@ -81,6 +81,7 @@ class Running:
         self.output = output
         self.flooded = False
         self._ended = threading.Event()
+        self._drained = threading.Event()
         self._status = 0
 
     @property
@@ -108,6 +109,15 @@ class Running:
         """SIGKILL its process group and wait until the kernel has taken it down."""
         self.signal(signal.SIGKILL)
         self._ended.wait(10)
+
+    def drained(self) -> None:
+        """Told by the reader of its output: nobody holds the writing end any more."""
+        self._drained.set()
+
+    def last_words(self) -> str:
+        """The kept tail of what an ended program printed, once it is read; what it forked may go on printing."""
+        self._drained.wait(1)
+        return self.output.text()
 
     def ended(self, status: int) -> None:
         """Told by the launcher: the raw wait status."""
@@ -239,6 +249,7 @@ class Launcher:
         if streams:
             with self._lock:
                 running = Running(self._ask(request, [*streams]), output)
+            running.drained()  # whoever has the streams reads them
         else:
             running = self._start_captured(request, output)
         with self._started:
@@ -322,6 +333,7 @@ def _pump(read: int, running: Running) -> None:
             if running.output.total > FLOOD_BYTES and not running.flooded:
                 running.flooded = True
                 running.signal(signal.SIGKILL)
+    running.drained()
 
 
 def _warden_lost(why: str) -> GraderFault:

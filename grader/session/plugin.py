@@ -223,8 +223,9 @@ def judge(error: BaseException) -> tuple[Verdict, Failure]:  # noqa: PLR0911 - a
         case ProgramCrashed():
             return Verdict.CRASHED, Failure(error.message, hint=error.hint, detail=error.detail)
         case Deadline():
+            waiting = "".join(f", waiting for {asked}" for asked in getattr(error, "__notes__", ())[:1])
             return Verdict.TIMED_OUT, Failure(
-                f"the check was not through after {error.args[0]:g} seconds",
+                f"the check was not through after {error.args[0]:g} seconds{waiting}",
                 hint="Some request took too long; the journal (`grader wire`) shows which calls were made.",
             )
         case LearnerError():

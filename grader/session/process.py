@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -54,7 +54,9 @@ def _run(spec: SessionSpec, channel: Channel) -> int:
     from grader.session.plugin import CheckingSession  # noqa: PLC0415
 
     with ExitStack() as stack:
-        recorder = stack.enter_context(recorded_to(Path(spec.wire_file))) if spec.wire_file else None
+        recorder = None
+        with suppress(OSError):  # as a disk that fills up later: it costs the recording and not the run
+            recorder = stack.enter_context(recorded_to(Path(spec.wire_file))) if spec.wire_file else None
         scratch = Path(spec.scratch)
         warden = spec.warden or stack.enter_context(Warden(scratch.parent, spec.warm)).path
         launcher = Launcher(warden, level=Level(spec.level))

@@ -59,6 +59,7 @@ host  sameuser all      127.0.0.1/32   scram-sha-256
 host  all      all      0.0.0.0/0      reject
 host  all      all      ::/0           reject
 """
+LEAST_ROOM = 64 * 1024**2  # bytes that an empty cluster takes
 LAYOUT = hashlib.sha256((SETTINGS + ACCESS).encode()).hexdigest()
 
 
@@ -182,7 +183,8 @@ def _initdb(engine: Engine, place: Place, password: Path) -> None:
     if done.returncode == 0:
         return
     shutil.rmtree(place.data, ignore_errors=True)
-    if "No space left on device" in done.stderr or "Disk quota exceeded" in done.stderr:
+    full = "No space left on device" in done.stderr or "Disk quota exceeded" in done.stderr
+    if full or shutil.disk_usage(place.data.parent).free < LEAST_ROOM:  # initdb may just say that a child aborted
         raise faults.disk_full(str(place.data), "no space left on device while making the cluster")
     raise faults.start_failed(f"initdb said: {last_lines(done.stderr)}")
 
