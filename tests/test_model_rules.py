@@ -310,7 +310,7 @@ def test_anthropic_takes_an_x_api_key_and_wants_a_version(client: httpx2.Client)
 def test_an_unknown_path_is_not_found_and_written_down(double: ModelDouble, client: httpx2.Client) -> None:
     words = openai_error(client.post("/v1/completions", json={"input": "canary"}, headers=BEARER), 404)
     assert "POST /v1/chat/completions" in words
-    claude_error(client.post("/v1/messages/batches", json={}, headers=CLAUDE), 404, "not_found_error")
+    claude_error(client.post("/v1/messages/none", json={}, headers=CLAUDE), 404, "not_found_error")
     seen = double.journal.since()[-2]
     assert (seen.request.wire, seen.status, seen.request.body) == ("unknown", 404, {"input": "canary"})
 

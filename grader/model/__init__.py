@@ -1,5 +1,6 @@
 """The model double: plays a language model on real wires, follows a script, and remembers what it was sent."""
 
+from grader.model.batches import Batch, Batches
 from grader.model.conversations import Conversation, Leftover, Unmatched
 from grader.model.embeddings import Embedder, WordLlamaEmbedder
 from grader.model.journal import (
@@ -40,6 +41,8 @@ from grader.model.server import ModelDouble
 __all__ = [
     "CHAT_WIRES",
     "AsUsual",
+    "Batch",
+    "Batches",
     "Block",
     "CacheMark",
     "Conversation",

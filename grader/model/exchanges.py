@@ -171,7 +171,7 @@ class Desk:
         waits = (*gates, *manner.waits)
         deferred = wire.defer(request, prepared, manner.step, waits) if isinstance(wire, ChatWire) else None
         if deferred is not None:
-            self._check_reply(wire, deferred, request)
+            self.check_reply(wire, deferred, request)
             return await self._deliver(http, wire, replace(manner, step=AsUsual()), deferred, record)
         await wait_for(waits)
         return await self._deliver(http, wire, manner, prepared, record)
@@ -190,10 +190,10 @@ class Desk:
             answer = wire.render_stream(turn, request) if request.stream else wire.render(turn, request)
         else:
             raise TypeError(f"{type(wire).__name__} renders nothing")
-        self._check_reply(wire, answer, request)
+        self.check_reply(wire, answer, request)
         return answer
 
-    def _check_reply(self, wire: Wire, answer: Answer, request: Request) -> None:
+    def check_reply(self, wire: Wire, answer: Answer, request: Request) -> None:
         if not self._validate_replies:
             return
         from grader.model.conformance import violations  # noqa: PLC0415  imports the SDKs: 2 s that a check need not wait

@@ -30,6 +30,7 @@ class Record:
     attempt: int = 1
     label: str = ""
     first_byte_at: float | None = None
+    discount: float = 1.0  # what is paid of the list price
     _written: bool = False
 
     def begins(self) -> None:
@@ -75,7 +76,8 @@ class Record:
             attempt=self.attempt,
             label=self.label,
             priced_as=price.family if answer.all_input_tokens or answer.output_tokens else "",
-            cost_usd=price.cost(
+            cost_usd=self.discount
+            * price.cost(
                 fresh_input=answer.input_tokens,
                 cache_read=answer.cache_read_tokens,
                 cache_write=answer.cache_write_tokens,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Self
@@ -11,6 +12,8 @@ from typing import Self
 from aiohttp import web
 
 from grader.errors import GraderFault
+from grader.model.batch_items import BatchPlayer
+from grader.model.batches import Batches
 from grader.model.conversations import Conversation, Leftover, Unmatched
 from grader.model.door import Door
 from grader.model.embeddings import Disguising, Embedder, WordLlamaEmbedder
@@ -20,6 +23,8 @@ from grader.model.memory import Memory
 from grader.model.playbook import Held, Playbook
 from grader.model.script import Responder, Step, When
 from grader.model.wires import routes_of
+from grader.model.wires.anthropic_vendor import AnthropicVendor
+from grader.model.wires.wire import ChatWire
 
 START_SECONDS = 20
 # How long a reply under way may still take at the end; aiohttp takes 0 for "as long as it likes".
@@ -44,8 +49,14 @@ class ModelDouble:
         self._embedder = Disguising(embedder or shared_embedder)
         self._playbook = Playbook()
         self._memory = Memory()
-        routes = routes_of(self._memory, self._embedder)
+        self.batches = Batches(self._memory)
+        routes = routes_of(self._memory, self._embedder, self.batches)
         self._desk = Desk(self.journal, self._playbook, routes, self._memory, validate_replies=validate_replies)
+        messages = routes.find("POST", "/v1/messages", AnthropicVendor())
+        assert messages is not None
+        assert isinstance(messages.wire, ChatWire)
+        player = BatchPlayer(self._desk, self.journal, self._playbook, messages.wire)
+        self.batches.played_by(player.play, self._on_loop)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._started = threading.Event()
         self._stop = asyncio.Event()
@@ -115,6 +126,7 @@ class ModelDouble:
         """
         self._playbook.reset()
         self._memory.forget()
+        self.batches.reset()
         self._desk.forget_faults()
 
     def __enter__(self) -> Self:
@@ -136,6 +148,17 @@ class ModelDouble:
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(START_SECONDS)
+
+    def _on_loop(self, work: Callable[[], None]) -> None:
+        """Does the work on the server's loop, where nothing else happens meanwhile, and waits for it."""
+        if self._loop is None or threading.current_thread() is self._thread:
+            work()
+            return
+
+        async def working() -> None:
+            work()
+
+        asyncio.run_coroutine_threadsafe(working(), self._loop).result(START_SECONDS)
 
     def _preload(self) -> None:
         try:

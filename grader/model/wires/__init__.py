@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from grader.model.batches import Batches
 from grader.model.embeddings import Embedder
 from grader.model.memory import Memory
+from grader.model.wires.anthropic_batches import (
+    BatchResults,
+    CancelledBatches,
+    CreatedBatches,
+    DeletedBatches,
+    ListedBatches,
+    RetrievedBatches,
+)
 from grader.model.wires.anthropic_messages import AnthropicMessages
 from grader.model.wires.anthropic_models import AnthropicModel, AnthropicModels
+from grader.model.wires.anthropic_tokens import AnthropicTokens
 from grader.model.wires.anthropic_vendor import AnthropicVendor
 from grader.model.wires.openai_cache import PromptCache
 from grader.model.wires.openai_chat import OpenAIChat
@@ -84,11 +94,18 @@ def vendor_of(path: str, headers: Mapping[str, str]) -> Vendor:
     return _ANTHROPIC if path.startswith("/v1/messages") or "anthropic-version" in headers else _OPENAI
 
 
-def routes_of(memory: Memory, embedder: Embedder) -> Routes:
+def routes_of(memory: Memory, embedder: Embedder, batches: Batches) -> Routes:
     """The wires of one double."""
     cache, responses = PromptCache(memory), ResponseStore(memory)
     return Routes(
         ("POST", "/v1/messages", AnthropicMessages(memory)),
+        ("POST", "/v1/messages/count_tokens", AnthropicTokens(memory)),
+        ("POST", "/v1/messages/batches", CreatedBatches(memory, batches)),
+        ("GET", "/v1/messages/batches", ListedBatches(memory, batches)),
+        ("GET", "/v1/messages/batches/{message_batch_id}", RetrievedBatches(memory, batches)),
+        ("DELETE", "/v1/messages/batches/{message_batch_id}", DeletedBatches(memory, batches)),
+        ("POST", "/v1/messages/batches/{message_batch_id}/cancel", CancelledBatches(memory, batches)),
+        ("GET", "/v1/messages/batches/{message_batch_id}/results", BatchResults(memory, batches)),
         ("GET", "/v1/models", AnthropicModels()),
         ("GET", "/v1/models/{model_id}", AnthropicModel()),
         ("POST", "/v1/chat/completions", OpenAIChat(cache)),

@@ -49,7 +49,6 @@ class AnthropicMessages(ChatWire):
     vendor = AnthropicVendor()
     reply_type = "anthropic.types:Message"
     event_type = "anthropic.types:RawMessageStreamEvent"
-    tier = "standard"
 
     def __init__(self, memory: Memory) -> None:
         self._signer = Signer(memory)
@@ -108,7 +107,9 @@ class AnthropicMessages(ChatWire):
         plan = self._cache.plan(body, pieces, request.account)
         stop: Stop = "refusal" if isinstance(turn, Refuse) else turn.ending
         whole = Turn(Reply(turn.text)) if isinstance(turn, Refuse) else with_ids(turn, "toolu_")
-        usage = usage_of(None if request.max_tokens == 0 else whole, plan, self.tier)
+        usage = usage_of(
+            None if request.max_tokens == 0 else whole, plan, "batch" if "custom_id" in request.params else "standard"
+        )
         reply_id = new_id("msg_")
         message = rendered(reply_id, self._content(whole, request, body, pieces, reply_id), stop, body, usage)
         if isinstance(turn, Refuse):
