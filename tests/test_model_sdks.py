@@ -14,10 +14,12 @@ import pydantic
 import pytest
 from anthropic.types.message_create_params import MessageCreateParamsBase
 from openai.types.chat.completion_create_params import CompletionCreateParamsBase
+from openai.types.responses.input_token_count_params import InputTokenCountParams
+from openai.types.responses.response_create_params import ResponseCreateParamsBase
 
 from grader.model.script import Refuse, Reply, Step, Stop, ToolCall, Turn, Unfaithful
 from grader.model.server import ModelDouble
-from grader.model.wires import anthropic_rules, openai_chat_rules
+from grader.model.wires import anthropic_rules, openai_chat_rules, openai_response_rules
 
 HELLO: list[Any] = [{"role": "user", "content": "Where is shipment MFX-4471-B?"}]
 LONG = "The shipment waits at Arden for a customs release; storage costs 41 euros a day. " * 20
@@ -327,3 +329,6 @@ def test_known_fields_are_those_of_the_sdks() -> None:
     assert of_messages - anthropic_rules.FIELDS == set()
     of_chat = set(typing.get_type_hints(CompletionCreateParamsBase))
     assert openai_chat_rules.FIELDS ^ of_chat == {"stream"}
+    of_responses = set(typing.get_type_hints(ResponseCreateParamsBase))
+    assert openai_response_rules.FIELDS ^ of_responses == {"stream"}
+    assert set(typing.get_type_hints(InputTokenCountParams)) == openai_response_rules.COUNTED_FIELDS
