@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
+import threading
 import time
 import tomllib
 from collections.abc import Callable, Sequence
@@ -15,6 +15,7 @@ from pathlib import Path
 from grader.errors import EXIT_NOT_GRADED, EXIT_NOT_YET, EXIT_PASSED, GraderError, GraderFault
 from grader.lab import Lab, find_lab, list_folders
 from grader.lab_pages import page_problems
+from grader.private_folder import private_folder
 from grader.run import LabResult, Request, check_lab, new_seed
 from grader.sandbox.launcher import Warden
 from grader.session.supervise import WARM
@@ -157,15 +158,16 @@ def _try_all(lab: Lab, depth: Depth, first: int, jobs: int, say: Say) -> list[Tr
     # Right programs run everything and take longest: started first, they overlap with the many short ones.
     work.sort(key=lambda item: item[0].kind is Kind.WRONG)
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="grader-")))
+        folder = stack.enter_context(private_folder())
         (folder / "s").mkdir()
         if lab.services.postgres:
             # Leased here, the server is ours; started by a session, it would be swept away with that session.
             from grader.services.postgres import lease  # noqa: PLC0415 - labs without a database never load psycopg
 
             stack.enter_context(lease(f"verify {lab.name}"))
-        programs = stack.enter_context(Warden(folder, lab.program.warm)).path
-        sessions = stack.enter_context(Warden(folder / "s", WARM)).path
+        programs = stack.enter_context(Warden(folder, lab.program.warm))
+        sessions = stack.enter_context(Warden(folder / "s", WARM))
+        stopping = threading.Event()
 
         def trial(item: tuple[Candidate, int]) -> Trial:
             candidate, seed = item
@@ -178,15 +180,22 @@ def _try_all(lab: Lab, depth: Depth, first: int, jobs: int, say: Say) -> list[Tr
                 seed,
                 candidate.overlay,
                 only,
-                warden=programs,
-                session_warden=sessions,
+                warden=programs.path,
+                session_warden=sessions.path,
             )
             outcome = _try(candidate, request)
-            say(f"  {_line(outcome)}")
+            if not stopping.is_set():
+                say(f"  {_line(outcome)}")
             return outcome
 
         with ThreadPoolExecutor(jobs) as pool:
-            return list(pool.map(trial, work))
+            try:
+                return list(pool.map(trial, work))
+            except KeyboardInterrupt:
+                stopping.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                sessions.close()  # with it what runs now: nobody waits for its end
+                raise
 
 
 def _try(candidate: Candidate, request: Request) -> Trial:

@@ -314,6 +314,31 @@ def test_a_session_that_is_stuck_ends_with_its_grader(course: Path, place: Path)
     assert alive == []
 
 
+def test_ctrl_c_ends_a_proof_without_waiting_for_its_programs(course: Path, place: Path) -> None:
+    hangs = course / "solutions" / TOY_LAB / "reference" / "echo" / "__main__.py"
+    hangs.write_text(programs.NEVER_LISTENS, "utf-8")
+    description = course / "labs" / TOY_LAB / "lab.toml"
+    description.write_text(description.read_text("utf-8").replace("ready_seconds = 3", "ready_seconds = 80"), "utf-8")
+    process = subprocess.Popen(
+        [*GRADER, "--course", str(course), "verify", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(place)},
+    )
+    assert process.stdout is not None
+    while "skeleton" not in process.stdout.readline():
+        assert process.poll() is None
+    started = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    _, alive = psutil.wait_procs(started, timeout=10)
+    assert alive == []
+    assert list(place.iterdir()) == []
+
+
 def test_the_folder_of_a_grader_that_lives_is_left_alone(course: Path, place: Path) -> None:
     _write_program(course, programs.NEVER_LISTENS)
     process = _begin(course, place)
