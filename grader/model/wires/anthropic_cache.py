@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from grader.model.journal import tokens_of
 from grader.model.memory import Memory
 from grader.model.wires.anthropic_catalogue import model_named
-from grader.model.wires.anthropic_prompt import Piece, chain, without_marks
-from grader.model.wires.wire import JsonObject, canonical, encoded, text_of
+from grader.model.wires.anthropic_prompt import Piece, as_read, chain
+from grader.model.wires.wire import JsonObject, encoded, text_of
 
 LOOKBACK = 20  # blocks that are looked at from each breakpoint, the breakpoint's own among them
 SECONDS = {"5m": 300, "1h": 3600}
@@ -104,8 +104,7 @@ def _keys(body: JsonObject, pieces: tuple[Piece, ...], account: str) -> list[str
     parts: list[bytes] = []
     for index, piece in enumerate(pieces):
         first = piece.section == "messages" and (index == 0 or pieces[index - 1].section != "messages")
-        written = canonical([piece.section, piece.role, without_marks(piece.block)]).encode("utf-8", "replace")
-        parts.append((shape if first else b"") + written)
+        parts.append((shape if first else b"") + as_read(piece))
     return [key.hex() for key in chain(seed, parts)]
 
 

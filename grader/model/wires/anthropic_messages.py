@@ -25,7 +25,6 @@ from grader.model.wires.wire import (
     Draft,
     JsonObject,
     Rejection,
-    canonical,
     encoded,
     new_id,
     reasoning_tokens,
@@ -55,7 +54,7 @@ class AnthropicMessages(ChatWire):
         self._cache = PromptCache(memory)
         self._diagnostics = Diagnostics(memory)
         self._threads = Threads(memory)
-        self._paused = memory.shelf()  # contents of paused replies
+        self._paused = memory.shelf()  # digests of paused replies
         self._unoffered = memory.shelf()  # ids of calls that an unfaithful script made of tools that were not offered
 
     def parse(self, arrival: Arrival) -> Request:
@@ -83,7 +82,7 @@ class AnthropicMessages(ChatWire):
         """Whether the last message is the reply of a turn that was paused, sent back to be gone on with."""
         messages = body.get("messages")
         last = messages[-1] if isinstance(messages, list) and messages else None
-        return isinstance(last, dict) and self._paused.get(canonical(last.get("content"))) is not None
+        return isinstance(last, dict) and self._paused.get(_digest(last)) is not None
 
     def _made_up(self, call_id: str) -> bool:
         return self._unoffered.get(call_id) is not None
@@ -175,12 +174,16 @@ class AnthropicMessages(ChatWire):
         reply_id, content = made.message["id"], made.message["content"]
         if made.fingerprint is not None:
             self._diagnostics.remember(reply_id, made.fingerprint)
-        if made.message["stop_reason"] == "pause_turn":
-            written = canonical(content)
-            self._paused.put(written, True, size=len(written))
         said: JsonObject = {"role": "assistant", "content": content}
+        if made.message["stop_reason"] == "pause_turn":
+            self._paused.put(_digest(said), True, size=100)
         goes_on = made.message["stop_reason"] != "refusal" and content
         self._threads.settle(request, made.whole, (reply_id, said, message_of(said)) if goes_on else None)
+
+
+def _digest(message: JsonObject) -> str:
+    """Stands for a message as the model reads it."""
+    return prefixes(pieces_of({"messages": [message]}))[-1]
 
 
 def _type_for(request: Request, name: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from grader.model.journal import CacheMark, tokens_of
-from grader.model.wires.wire import JsonObject, canonical, objects, text_of
+from grader.model.wires.wire import JsonObject, canonical, encoded, objects, text_of
 
 Section = Literal["tools", "system", "messages"]
 
@@ -78,6 +78,19 @@ def chain(seed: bytes, parts: Iterable[bytes]) -> Iterator[bytes]:
     for part in parts:
         so_far = hashlib.blake2b(part, key=hashlib.blake2b(so_far, digest_size=32).digest(), digest_size=16).digest()
         yield so_far
+
+
+def as_read(piece: Piece) -> bytes:
+    """A block as the model reads it: the order of its own fields, cache marks and what is empty or as usual left out.
+
+    The order of fields inside of a schema or of a tool's input matters: the model reads those as they are.
+    """
+    block = {key: value for key, value in without_marks(piece.block).items() if value is not None}
+    if block.get("caller") == {"type": "direct"}:
+        del block["caller"]
+    if isinstance(block.get("content"), str):
+        block["content"] = [{"type": "text", "text": block["content"]}]
+    return encoded([piece.section, piece.role, dict(sorted(block.items()))])
 
 
 def without_marks(value: Any) -> Any:

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from grader.model.memory import Memory
 from grader.model.script import Thinking
 from grader.model.wires.anthropic_catalogue import model_named
-from grader.model.wires.anthropic_prompt import Piece, chain, pieces_of, without_marks
-from grader.model.wires.wire import JsonObject, Rejection, canonical, encoded, objects, text_of
+from grader.model.wires.anthropic_prompt import Piece, as_read, chain, pieces_of
+from grader.model.wires.wire import JsonObject, Rejection, canonical, objects, text_of
 
 KINDS = ("thinking", "redacted_thinking")
 CONTROLS_BETA = "thinking-binding-controls-2026-08-01"
 SIGNATURE_BYTES = 16
+START = b"prompt"
 BOUND_ELSEWHERE = (
     "The block is bound to a different conversation. Remove the block, or set "
     '`thinking.block_binding.prefix_mismatch_behavior` to "drop_block".'
@@ -82,20 +83,7 @@ class Signer:
 
 def prefixes(pieces: tuple[Piece, ...]) -> list[str]:
     """What stands for the prompt before each block, and at the end for all of it; markers of caches left out."""
-    return [_START.hex(), *(link.hex() for link in chain(_START, map(_written, pieces)))]
-
-
-_START = b"prompt"
-
-
-def _written(piece: Piece) -> bytes:
-    """A block as far as it matters to what comes after it: what is empty or as usual need not be sent back."""
-    block = {key: value for key, value in without_marks(piece.block).items() if value is not None}
-    if block.get("caller") == {"type": "direct"}:
-        del block["caller"]
-    if isinstance(block.get("content"), str):
-        block["content"] = [{"type": "text", "text": block["content"]}]
-    return encoded([piece.section, piece.role, dict(sorted(block.items()))])
+    return [START.hex(), *(link.hex() for link in chain(START, map(as_read, pieces)))]
 
 
 @dataclass(frozen=True)
