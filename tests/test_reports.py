@@ -86,6 +86,14 @@ def test_the_terminal_report_is_readable_when_narrow() -> None:
     assert "Look at the" in _terminal(width=40)
 
 
+def test_a_line_break_eats_no_space_that_counts() -> None:
+    console = Console(file=io.StringIO(), width=60, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    for filling in range(10, 50):  # somewhere in here the two spaces would fall on the end of a line
+        TerminalReport(console=console)._block("observed  ", f"{'x' * filling} The  door")
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().count("The  door") == 40
+
+
 def test_the_command_for_the_same_again_names_what_was_graded() -> None:
     result = sample_result()
     assert result.again == "grader check lab-01 --seed 7"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from typing import TYPE_CHECKING
 
@@ -104,11 +105,13 @@ class TerminalReport:
         if text:
             width = max(40, min(self.console.width, 120))
             indent = " " * (4 + len(label))
+            # Two spaces may be the very difference: hard spaces keep a line from being broken there, which eats them.
+            hard = re.sub(" {2,}", lambda spaces: "\N{NO-BREAK SPACE}" * len(spaces[0]), text)
             wrapped = [
                 textwrap.fill(part, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
-                for part in text.split("\n")
+                for part in hard.split("\n")
             ]
-            body = "\n".join(wrapped)
+            body = "\n".join(wrapped).replace("\N{NO-BREAK SPACE}", " ")
             self.console.print(Text.assemble("    ", (label, "cyan"), body[len(indent) :]))
 
     def _points(self, result: LabResult) -> None:

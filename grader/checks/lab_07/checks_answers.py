@@ -89,7 +89,7 @@ def drops_citations_that_do_not_hold(service: Service, drafts: Drafts, rng: rand
         sorted([note_.gold, note_.gold[4:30]]),
         "the quotes of the citations that are kept",
         hint="A citation holds when its passage was sent in this request and its quote is a substring of "
-        "*that* passage: compare exactly, digit by digit.",
+        "*that* passage: compare exactly, every digit and every space.",
     )
     expect(
         all(citation.get("document_id") == note_.document.document_id for citation in asked.body["citations"]),

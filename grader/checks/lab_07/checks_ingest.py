@@ -291,8 +291,10 @@ def accepts_what_is_at_a_limit(service: Service, drafts: Drafts, rng: random.Ran
     expect(
         asked.holds(f"The last rule of {subject} is short."),
         "the end of a long document is not found",
-        expected=f"The last rule of {subject} is short.",
-        observed=asked.prompt.texts[:2],
+        expected=f"a passage that holds {f'The last rule of {subject} is short.'!r}",
+        observed=f"{len(asked.prompt.texts)} passages were sent, none holds it; the first: {asked.prompt.texts[:1]}",
+        hint="Either the end was not stored, or what only the word search finds loses against the many equal chunks "
+        "that both searches find.",
     )
 
 

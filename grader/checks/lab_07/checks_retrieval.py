@@ -109,7 +109,8 @@ def finds_passages_that_do_not_name_their_subject(service: Service, corpus: Corp
 def fills_k_in_a_small_collection(service: Service, corpus: Corpus, rng: random.Random) -> None:
     """With a collection that holds about one chunk in a hundred you still send exactly k."""
     bulletins = {note_.document.text for note_ in corpus.bulletins}
-    asked = [q.ask for q in rng.sample(topics.questions(), 6)]
+    # Many: an approximate index is another one in every run, and drops rows for some questions only.
+    asked = [q.ask for q in rng.sample(topics.questions(), 24)]
     for k in (DEFAULT_K, 5):
         inquiries = [Inquiry(corpus.python, ask, {"collection": COLLECTION, "k": k}) for ask in asked]
         for answer in service.ask_all(inquiries):
@@ -120,7 +121,8 @@ def fills_k_in_a_small_collection(service: Service, corpus: Corpus, rng: random.
                 k,
                 f"the number of passages for k={k} of a collection that has {len(bulletins)}",
                 hint="A filter behind the LIMIT (or behind an HNSW scan of ef_search rows) leaves too few: "
-                "filter first, hnsw.iterative_scan, or no index for small sets.",
+                "filter first, hnsw.iterative_scan = relaxed_order (strict_order drops rows that come out of order), "
+                "or no index for small sets.",
             )
     for note_ in corpus.bulletins[:2]:
         service.reader.teach(note_.ask, note_.gold)

@@ -62,7 +62,15 @@ class Asked:
                 hint="The tenant has documents that fit. Does a LIMIT in front of the filter cut them off? Or are they "
                 "not searchable yet when the PUT is answered?",
             )
-        return self.prompts[-1]
+        prompt = self.prompts[-1]
+        if "<passage" in prompt.request.text and not prompt.passages:
+            raise Mismatch(
+                "the model could not read a single passage of the prompt",
+                expected='<passage id="1">text</passage>, in user messages',
+                observed=prompt.request.text[prompt.request.text.index("<passage") :][:300],
+                hint="Look at the attributes: a quote in a title ends it, unless it is escaped.",
+            )
+        return prompt
 
     def holds(self, gold: str) -> bool:
         """Whether a passage that was sent holds the sentence, white space aside."""

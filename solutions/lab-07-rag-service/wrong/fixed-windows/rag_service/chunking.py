@@ -1,4 +1,4 @@
-# Wrong: cuts every text every 150 characters. One line, even chunks, no parsing; sentences, tables and part numbers
+# Wrong: cuts every text every 170 characters. One line, even chunks, no parsing; sentences, tables and part numbers
 # are cut in two, and a short text is no longer one chunk.
 """Cuts a document into chunks that are verbatim slices, and says where in the document each one stands.
 
@@ -51,7 +51,7 @@ class _Block:
 
 def cut(text: str) -> list[Chunk]:
     """Cuts `text` into chunks in reading order; never returns an empty list."""
-    return [Chunk(text[start : start + 150], ()) for start in range(0, len(text), 150)]
+    return [Chunk(text[start : start + 170], ()) for start in range(0, len(text), 170)]
 
 
 def _sections(text: str) -> Iterator[tuple[tuple[str, ...], list[_Block]]]:
