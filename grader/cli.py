@@ -93,6 +93,14 @@ def build_parser() -> argparse.ArgumentParser:
     _lab(up)
     up.add_argument("--export", action="store_true", help='print the running session\'s environment, for eval "$(…)"')
     up.add_argument("--script", metavar="FILE", help="what the model says; default: the lab's examples/model.toml")
+    up.add_argument("--upstream", metavar="URL", help="let a provider or a local server answer, with your own key")
+    up.add_argument(
+        "--wire", choices=("anthropic", "openai", "openai-chat"), help="what the upstream speaks (openai-chat: no more)"
+    )
+    up.add_argument("--model", metavar="NAME", default="", help="ask the upstream for this model")
+    up.add_argument("--record", metavar="FILE", help="where the upstream's replies are kept; default: under .grader/")
+    up.add_argument("--replay", metavar="FILE", help="answer from such a file, offline; needs the same --wire")
+    up.add_argument("--local-model", action="store_true", help="let a small model on this machine answer")
 
     verify = _add(commands, "verify", "prove that a lab's checks tell right programs from wrong ones", _verify)
     verify.add_argument("labs", nargs="*", metavar="LAB", help="default: every lab")
@@ -228,11 +236,11 @@ def _up(arguments: argparse.Namespace) -> int:
     if arguments.export:
         sys.stdout.write(export_lines(running_environment(lab)))
         return 0
-    from grader.practice.answers import furnished  # noqa: PLC0415 - as above
+    from grader.practice.choice import Options, what_answers  # noqa: PLC0415 - as above
     from grader.practice.session import practise  # noqa: PLC0415 - as above
 
-    furnish = furnished(lab, Path(arguments.script).expanduser() if arguments.script else None)
-    practise(lab, furnish, _put, width=shutil.get_terminal_size().columns, colour=_coloured())
+    options = Options(**{name: getattr(arguments, name) for name in Options.__dataclass_fields__})
+    practise(lab, what_answers(lab, options), _put, width=shutil.get_terminal_size().columns, colour=_coloured())
     return 0
 
 

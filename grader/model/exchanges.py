@@ -17,7 +17,9 @@ from grader.model.memory import Memory
 from grader.model.playbook import Playbook
 from grader.model.promises import broken_promises
 from grader.model.records import Record
-from grader.model.script import AsUsual, Disconnect, Fail, Garbage, step_name
+from grader.model.script import AsUsual, Disconnect, Fail, Garbage, Unfaithful, step_name
+from grader.model.upstream.passage import Passage
+from grader.model.upstream.relay import Relay
 from grader.model.wires import Found, Routes, vendor_of
 from grader.model.wires.wire import (
     Answer,
@@ -52,6 +54,7 @@ class Desk:
         self._faults_lock = threading.Lock()
         self._allowance = Allowance()
         self.stopping = False
+        self.relay: Relay | None = None
 
     @property
     def faults(self) -> tuple[str, ...]:
@@ -99,7 +102,10 @@ class Desk:
         except JournalFull as full:
             return _refused(vendor, Rejection(str(full), status=429), {"x-should-retry": "false"})
         try:
-            self._judge(request, wire, vendor, body, headers)
+            _admit(vendor, body, headers)
+            if self.relay and (passage := self.relay.passage(request, wire.whole if wire else None)):
+                return await self._relayed(http, body, passage, record)
+            self._judge(request, wire, body)
             return await self._play(http, wire, record)
         except Rejection as rejection:
             record.step, record.error = record.step or "rejected", rejection.message
@@ -140,16 +146,24 @@ class Desk:
         record.error = record.error or ("the program hung up" if record.closed_early else "the double was stopped")
         record.write_down()
 
-    def _judge(self, request: Request, wire: Wire | None, vendor: Vendor, body: Body, headers: dict[str, str]) -> None:
+    def _judge(self, request: Request, wire: Wire | None, body: Body) -> None:
         """Raises what the vendor would answer before it looks for a reply."""
         if wire is None:
             raise self._routes.refusal(request.method, request.path)
-        vendor.authenticate(headers)
-        if body.problem is not None:
-            raise body.problem
-        if headers.get("content-encoding", "identity") != "identity":
-            raise Rejection(f"Unsupported content-encoding: {headers['content-encoding']}")
         wire.validate(json_object(body.raw) if wire.takes_body else {}, request)
+
+    async def _relayed(self, http: web.BaseRequest, body: Body, passage: Passage, record: Record) -> web.StreamResponse:
+        """Lets another model answer: in its own bytes, or, where it speaks another wire, in those of ours."""
+        assert self.relay is not None
+        record.step = "upstream"
+        if passage.native:  # it judges requests by itself, and better
+            return await self.relay.pass_through(http, passage, record)
+        wire = record.wire
+        assert isinstance(wire, ChatWire)  # no other is translated
+        self._judge(record.request, wire, body)
+        manner = manner_of(Unfaithful(await self.relay.turn(passage, record.request)))
+        prepared = await self._prepare(wire, manner, record.request)
+        return await self._deliver(http, wire, manner, prepared, record)
 
     async def _play(self, http: web.BaseRequest, wire: Wire | None, record: Record) -> web.StreamResponse:
         assert wire is not None  # _judge raised
@@ -245,6 +259,15 @@ class Desk:
         record.begins()
         record.write_down()
         return _refused(vendor, rejection, extra or {})
+
+
+def _admit(vendor: Vendor, body: Body, headers: dict[str, str]) -> None:
+    """Raises what any endpoint of the vendor's would answer before it reads what is asked."""
+    vendor.authenticate(headers)
+    if body.problem is not None:
+        raise body.problem
+    if headers.get("content-encoding", "identity") != "identity":
+        raise Rejection(f"Unsupported content-encoding: {headers['content-encoding']}")
 
 
 def _refused(vendor: Vendor, rejection: Rejection, extra: dict[str, str]) -> web.Response:

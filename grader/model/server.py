@@ -22,6 +22,7 @@ from grader.model.journal import Journal
 from grader.model.memory import Memory
 from grader.model.playbook import Held, Playbook
 from grader.model.script import Responder, Step, When
+from grader.model.upstream.relay import Relay
 from grader.model.wires import routes_of
 from grader.model.wires.anthropic_vendor import AnthropicVendor
 from grader.model.wires.wire import ChatWire
@@ -89,6 +90,15 @@ class ModelDouble:
     def respond(self, responder: Responder | None) -> None:
         """Asks this for a step when no queued one matches; None: such a request is answered 400 and unmatched."""
         self._playbook.respond(responder)
+
+    def relay(self, relay: Relay) -> None:
+        """Lets another model answer what the relay takes; set before the first request."""
+        self._desk.relay = relay
+
+    @property
+    def own_models(self) -> frozenset[str]:
+        """The embedding models that this double computes by itself."""
+        return frozenset(self._embedder.models)
 
     def fault(self, when: When, step: Step, *, times: int | None = None) -> AbstractContextManager[None]:
         """While the block runs, matching requests of any wire get this step instead (`AsUsual()`: the usual one)."""
@@ -186,3 +196,5 @@ class ModelDouble:
         await self._stop.wait()
         self._desk.stopping = True
         await runner.cleanup()
+        if self._desk.relay is not None:
+            await self._desk.relay.source.close()

@@ -79,6 +79,11 @@ class OpenAIResponses(ChatWire):
     def read(self, body: Mapping[str, Any]) -> Draft:
         return read(body)
 
+    def whole(self, request: Request) -> Request:
+        before, items = context_of(request, self._store)
+        _, rest = split_system(items)
+        return replace(request, messages=messages_of((*before, *rest)))
+
     def validate(self, body: JsonObject, request: Request) -> None:
         check(body)
         self._check_state(body, request)

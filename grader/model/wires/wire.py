@@ -167,6 +167,10 @@ class Wire(ABC):
     def read(self, body: Mapping[str, Any]) -> Draft:  # noqa: ARG002  an endpoint may have nothing to read
         return Draft()
 
+    def whole(self, request: Request) -> Request:
+        """The request with what the endpoint keeps of the conversation, where the program sent only what is new."""
+        return request
+
     @abstractmethod
     def validate(self, body: JsonObject, request: Request) -> None:
         """Raises Rejection with the vendor's words when the vendor would refuse the request."""
