@@ -139,7 +139,7 @@ def _seed(text: str) -> int:
 def _root(arguments: argparse.Namespace) -> Path:
     from grader.lab import find_course  # noqa: PLC0415 - `--help` must not pay for it
 
-    return find_course(Path(arguments.course or Path.cwd()).absolute())
+    return find_course(Path(arguments.course or Path.cwd()).absolute(), named=bool(arguments.course))
 
 
 def _find(arguments: argparse.Namespace) -> Lab:

@@ -128,8 +128,11 @@ class Lab:
         return self.root / "grader" / "checks" / f"lab_{self.number:02}"
 
 
-def find_course(start: Path) -> Path:
+def find_course(start: Path, *, named: bool = False) -> Path:
     """The nearest folder at or above `start` that holds labs; else the checkout that this grader belongs to.
+
+    Args:
+        named: somebody asked for this folder: no other course is meant.
 
     Raises:
         UsageError: neither exists.
@@ -138,7 +141,7 @@ def find_course(start: Path) -> Path:
         if any((folder / "labs").glob("lab-*/lab.toml")):
             return folder
     own = Path(__file__).resolve().parent.parent
-    if (own / "labs").is_dir():
+    if not named and (own / "labs").is_dir():
         return own
     raise UsageError(
         f"no course at or above {str(start)!r}",

@@ -349,6 +349,28 @@ def test_the_folder_of_a_grader_that_lives_is_left_alone(course: Path, place: Pa
     process.communicate(timeout=60)
 
 
+def test_a_course_that_is_named_and_not_there_is_a_usage_error(tmp_path: Path) -> None:
+    result = _grader(tmp_path, "list")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "docs/errors.md#no-course" in result.stderr
+
+
+def test_a_reader_that_leaves_ends_the_run_as_a_broken_pipe(course: Path, place: Path) -> None:
+    _write_program(course, programs.NEVER_LISTENS)
+    process = _begin(course, place)
+    assert process.stdout is not None
+    process.stdout.close()
+    started = psutil.Process(process.pid).children(recursive=True)
+    for child in started[:1]:
+        child.kill()  # the session: what is said about that meets nobody
+    assert process.wait(60) == 128 + signal.SIGPIPE
+    assert process.stderr is not None
+    with process.stderr:
+        assert "Traceback" not in process.stderr.read()
+    _, alive = psutil.wait_procs(started, timeout=10)
+    assert alive == []
+
+
 def test_list_names_every_lab(course: Path) -> None:
     assert _grader(course, "list").stdout.startswith("lab-01  Echo")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from rich.console import Console
 from rich.text import Text
@@ -27,11 +27,17 @@ _SIGNS = {
 }
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> NoReturn:
+        """Whoever reads us has gone (`grader check | head`): the command ends as any other that is cut off."""
+        raise BrokenPipeError
+
+
 class TerminalReport:
     """Prints one run as it happens and sums it up; colours and the live line only where the output is a terminal."""
 
     def __init__(self, *, quiet: bool = False, console: Console | None = None) -> None:
-        self.console = console or Console(highlight=False, markup=False, emoji=False, soft_wrap=True, quiet=quiet)
+        self.console = console or _Console(highlight=False, markup=False, emoji=False, soft_wrap=True, quiet=quiet)
         self._titles: dict[str, str] = {}
         self._live = not quiet and self.console.is_terminal and not self.console.is_dumb_terminal
 
