@@ -18,6 +18,7 @@ from grader.errors import EXIT_NOT_GRADED, EXIT_SIGNAL, GraderError, Interrupted
 
 if TYPE_CHECKING:
     from grader.lab import Lab
+    from grader.sandbox.levels import Level
     from grader.services.postgres import Status
 
 _LAB_HELP = "lab-07, 7 or the folder's name; without it, the lab in whose work folder you stand"
@@ -72,6 +73,10 @@ def build_parser() -> argparse.ArgumentParser:
         "--only", metavar="NAME", action="append", default=[], help="a check or a task, with what must pass before it"
     )
     check.add_argument("--json", metavar="FILE", help="also write the report as JSON; - for standard output alone")
+    check.add_argument(
+        "--require-isolation", metavar="LEVEL", type=_level, help="end with 3 rather than run at a weaker one"
+    )
+    check.add_argument("--isolation", metavar="LEVEL", type=_level, help="run at this level and no other")
     check.add_argument("--keep", action="store_true", help="keep the run's private folder and say where it is")
 
     _lab(_add(commands, "start", "copy a lab's skeleton to work/", _start))
@@ -130,6 +135,15 @@ def _lab(command: argparse.ArgumentParser) -> None:
     command.add_argument("lab", nargs="?", metavar="LAB", help=_LAB_HELP)
 
 
+def _level(name: str) -> Level:
+    from grader.sandbox.levels import Level  # noqa: PLC0415 - as above
+
+    try:
+        return Level(name)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"levels are {', '.join(Level)}") from error
+
+
 def _seed(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
         raise argparse.ArgumentTypeError(f"a seed is a whole number, 0 or more, of at most 18 digits, not {text!r}")
@@ -153,13 +167,17 @@ def _check(arguments: argparse.Namespace) -> int:
     from grader.report import json_file  # noqa: PLC0415 - as above
     from grader.report.next_step import next_step  # noqa: PLC0415 - as above
     from grader.report.terminal import TerminalReport  # noqa: PLC0415 - as above
+    from grader.sandbox.choose import choose  # noqa: PLC0415 - as above
 
     lab = _find(arguments)
     source, label = run.find_source(lab, reference=arguments.reference, path=arguments.path)
     seed = run.new_seed() if arguments.seed is None else arguments.seed
-    request = run.Request(lab, source, label, seed, only=tuple(arguments.only), keep=arguments.keep)
+    isolation = choose(chosen=arguments.isolation, required=arguments.require_isolation)
+    request = run.Request(
+        lab, source, label, seed, only=tuple(arguments.only), keep=arguments.keep, isolation=isolation
+    )
     report = TerminalReport(quiet=arguments.json == "-")
-    report.begin(lab.name, lab.title, label, seed, request.isolation.level.label)
+    report.begin(lab.name, lab.title, label, seed, isolation)
     result = run.check_lab(request, report.listen)
     # Interrupted because the terminal was closed? The report to a file is not lost for that.
     with suppress(OSError) if result.interrupted else nullcontext():

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from grader.errors import GraderError
 from grader.lab import find_lab, list_folders
+from grader.sandbox.levels import Level
 
 NEEDED_GB = 2
 _PACKAGES = (
@@ -46,6 +47,7 @@ def examine(root: Path) -> list[Finding]:
         _course,
         _folders,
         _program_start,
+        _isolation,
         _database,
     )
     return [finding for look in looks for finding in look(root)]
@@ -99,7 +101,7 @@ def _folders(root: Path) -> Iterator[Finding]:
 
 
 def _program_start(_root: Path) -> Iterator[Finding]:
-    from grader.sandbox import Launcher, Level, Limits  # noqa: PLC0415 - psutil and threads only when it is run
+    from grader.sandbox import Launcher, Limits  # noqa: PLC0415 - psutil and threads only when it is run
     from grader.sandbox.launcher import Warden  # noqa: PLC0415 - as above
 
     with tempfile.TemporaryDirectory(prefix="grader-") as folder:
@@ -119,6 +121,14 @@ def _program_start(_root: Path) -> Iterator[Finding]:
         f"a program {'starts and ends' if code == 0 else f'ended with {code}'} under the grader's limits",
         "" if code == 0 else "See docs/errors.md#warden-lost.",
     )
+
+
+def _isolation(_root: Path) -> Iterator[Finding]:
+    from grader.sandbox.choose import choose  # noqa: PLC0415 - as above
+
+    isolation = choose(afresh=True)
+    why = f" ({isolation.reason})" if isolation.reason else ""
+    yield Finding(isolation.level is not Level.PROCESS, f"isolation: {isolation.level.label}{why}", isolation.mend)
 
 
 def _database(_root: Path) -> Iterator[Finding]:

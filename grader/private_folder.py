@@ -40,6 +40,8 @@ def _make(*, keep: bool) -> tuple[Path, int | None]:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve()
     except OSError as error:
         raise write_fault(Path(tempfile.gettempdir()), error) from error
+    if os.geteuid() == 0:
+        folder.chmod(0o711)  # programs run as a throw-away user then, who walks through it and cannot list it
     if keep:
         return folder, None
     unowned = folder / f"{_OWNER}.new"

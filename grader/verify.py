@@ -17,6 +17,7 @@ from grader.lab import Lab, find_lab, list_folders
 from grader.lab_pages import page_problems
 from grader.private_folder import private_folder
 from grader.run import LabResult, Request, check_lab, new_seed
+from grader.sandbox.choose import choose
 from grader.sandbox.launcher import Warden
 from grader.session.supervise import WARM
 from grader.verdict import Verdict
@@ -165,6 +166,7 @@ def _try_all(lab: Lab, depth: Depth, first: int, jobs: int, say: Say) -> list[Tr
             from grader.services.postgres import lease  # noqa: PLC0415 - labs without a database never load psycopg
 
             stack.enter_context(lease(f"verify {lab.name}"))
+        isolation = choose()
         programs = stack.enter_context(Warden(folder, lab.program.warm))
         sessions = stack.enter_context(Warden(folder / "s", WARM))
         stopping = threading.Event()
@@ -180,6 +182,7 @@ def _try_all(lab: Lab, depth: Depth, first: int, jobs: int, say: Say) -> list[Tr
                 seed,
                 candidate.overlay,
                 only,
+                isolation=isolation,
                 warden=programs.path,
                 session_warden=sessions.path,
             )

@@ -44,7 +44,13 @@ def warden(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def grade(lab: Lab, tmp_path: Path, warden: str) -> GradeProgram:
     """Grade a program given as source text of its `echo/__main__.py`."""
 
-    def run(source: str, *, seed: int = 1, only: tuple[str, ...] = (), level: Level = Level.PROCESS) -> LabResult:
+    def run(
+        source: str,
+        *,
+        seed: int = 1,
+        only: tuple[str, ...] = (),
+        level: Level = Level.PROCESS,
+    ) -> LabResult:
         folder = tmp_path / "program"
         (folder / "echo").mkdir(parents=True, exist_ok=True)
         (folder / "echo" / "__main__.py").write_text(source, "utf-8")

@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("grader.submission", "grader.sandbox", "grader.services", "grader.model"),
     ("grader.lab",),
     ("grader.strict_toml",),
-    ("grader.verdict", "grader.errors", "grader"),
+    ("grader.verdict", "grader.errors", "grader.places", "grader"),
 )
 # What must not be imported even from above: each kind of service stands alone and knows no lab.
 WALLS = {

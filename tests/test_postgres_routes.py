@@ -14,9 +14,10 @@ import psycopg
 import pytest
 
 from grader.errors import EnvironmentFault
+from grader.places import cache_folder
 from grader.services.postgres import EMPTY, Template, down, find, lease, status, up, url
 from grader.services.postgres.endpoint import Endpoint
-from grader.services.postgres.home import Home, cache_folder
+from grader.services.postgres.home import Home
 from grader.services.postgres.server import preflight
 
 

@@ -57,7 +57,7 @@ def _terminal(width: int = 100) -> str:
     result = sample_result()
     console = Console(file=io.StringIO(), width=width, highlight=False, markup=False, emoji=False, soft_wrap=True)
     report = TerminalReport(console=console)
-    report.begin("lab-01", "Echo", "work/lab-01-echo", 7, "process only")
+    report.begin("lab-01", "Echo", "work/lab-01-echo", 7, result.isolation)
     report.listen(Planned(tuple(item.check for item in result.checks), {"one": 6}))
     for item in result.checks:
         report.listen(Ended(item))

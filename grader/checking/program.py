@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import socket
 import sys
@@ -13,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import psutil
 
 from grader.checking.expect import Mismatch, shown
 from grader.checking.strict_json import read_json
-from grader.sandbox import Launcher, Limits, Output, Reach, Running
+from grader.sandbox import Launcher, Limits, Output, PortTakenError, Reach, Running
 
 REPLY_BYTES = 1024 * 1024
 _POLL_SECONDS = 0.02
@@ -193,13 +191,18 @@ class Program:
     def _start(self) -> Running:
         for attempt in (1, 2):
             self.port = _free_port()
-            running = self._launcher.start(
-                self.recipe.argv,
-                environment={**self.recipe.environment, "PORT": str(self.port)},
-                folder=self.recipe.folder,
-                limits=self.recipe.limits,
-                reach=Reach(self.recipe.own, listen=(self.port,), connect=self.recipe.connect),
-            )
+            try:
+                running = self._launcher.start(
+                    self.recipe.argv,
+                    environment={**self.recipe.environment, "PORT": str(self.port)},
+                    folder=self.recipe.folder,
+                    limits=self.recipe.limits,
+                    reach=Reach(self.recipe.own, listen=(self.port,), connect=self.recipe.connect),
+                )
+            except PortTakenError:
+                if attempt == 1:
+                    continue
+                raise
             try:
                 self._wait_ready(running)
             except ProgramCrashed as crash:
@@ -233,7 +236,7 @@ class Program:
         raise ProgramTimeout(
             f"the program was not ready: {seen} (port {self.port})",
             running.output.text(),
-            _where_it_listens(running, self.port)
+            _where_it_listens(running, self.recipe, self.port)
             or f"GET {self.recipe.ready} must answer 200 within {self.recipe.ready_seconds:g} seconds of the start.",
         )
 
@@ -265,6 +268,11 @@ def death(running: Running, when: str) -> tuple[str, str, str]:
         hint = "It printed nothing. Start it yourself with the variables that the brief promises, or let it say more."
     if running.flooded:
         how, hint = "because it printed more than 8 MiB", "It was killed for that: log less."
+    elif over := running.overrun:
+        how = f"because it used {over.used}, and {over.allowed} are allowed ({over.slug})"
+        hint = f"It was killed for that, with all that it had started: docs/errors.md#{over.slug}."
+    elif "permission denied" in words.lower():
+        hint = "It may write in its own folders, listen on the port in PORT and call what it is given, no more."
     return f"the program ended {how} {when}", words, hint
 
 
@@ -317,15 +325,10 @@ def _taken(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _where_it_listens(running: Running, port: int) -> str:
+def _where_it_listens(running: Running, recipe: Recipe, port: int) -> str:
     """The likeliest mistake of a service that is up but cannot be reached: another address or port."""
-    found: set[str] = set()
-    with contextlib.suppress(psutil.Error):
-        root = psutil.Process(running.pid)
-        for process in (root, *root.children(recursive=True)):
-            for connection in process.net_connections("tcp"):
-                if connection.status == psutil.CONN_LISTEN and connection.laddr:
-                    found.add(f"{connection.laddr.ip}:{connection.laddr.port}")
+    ours = {f"127.0.0.1:{connect}" for connect in recipe.connect}
+    found = running.listening() - ours
     if not found or f"127.0.0.1:{port}" in found:
         return ""
     mend = "Take the port from PORT."

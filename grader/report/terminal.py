@@ -16,6 +16,7 @@ from grader.verdict import CheckResult, Verdict
 
 if TYPE_CHECKING:
     from grader.run import LabResult
+    from grader.sandbox.levels import Isolation
 
 _SIGNS = {
     Verdict.PASSED: ("✓", "green", ""),
@@ -41,10 +42,14 @@ class TerminalReport:
         self._titles: dict[str, str] = {}
         self._live = not quiet and self.console.is_terminal and not self.console.is_dumb_terminal
 
-    def begin(self, lab: str, title: str, label: str, seed: int, isolation: str) -> None:
+    def begin(self, lab: str, title: str, label: str, seed: int, isolation: Isolation) -> None:
         """The head line, before anything has started."""
         self.console.print(Text.assemble((lab, "bold"), "  ", title, "  ", (f"({label})", "dim")))
-        self.console.print(Text(f"seed {seed} · isolation {isolation}", "dim"))
+        self.console.print(Text(f"seed {seed} · isolation {isolation.level.label}", "dim"))
+        if isolation.reason:
+            self.console.print(Text(f"  {inert(isolation.reason)}", "dim"))
+        if isolation.mend:
+            self.console.print(Text(f"  stronger with: {isolation.mend}", "dim"))
 
     def listen(self, event: Event) -> None:
         """One event of the session."""

@@ -1,128 +1,31 @@
-"""The grader's side of the warden: start a program, keep the end of its output, learn how it ended, kill it."""
+"""The grader's side of the warden: start a program, learn how it ended, kill it."""
 
 from __future__ import annotations
 
-import array
 import contextlib
-import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Self
 
 from grader.errors import EnvironmentFault, GraderFault
+from grader.sandbox.confine import Confinement
+from grader.sandbox.files import readable
 from grader.sandbox.levels import Level
+from grader.sandbox.limits import NOTHING_ELSE, Limits, Reach
+from grader.sandbox.line import Line
+from grader.sandbox.relay import Door, Inbound, outbound
+from grader.sandbox.running import Output, Running
+from grader.sandbox.watchdog import Overrun
 
 FLOOD_BYTES = 8 * 1024 * 1024
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Bounds of one program: private memory in MiB, what is kept of each output stream in KiB."""
-
-    memory_mb: int = 2048
-    output_kb: int = 64
-    open_files: int = 1024
-    file_mb: int = 256
-
-    def as_rlimits(self) -> dict[str, int]:
-        """Names and values for `setrlimit` in the child."""
-        limits = {
-            "RLIMIT_CORE": 0,
-            "RLIMIT_NOFILE": self.open_files,
-            "RLIMIT_FSIZE": self.file_mb * 2**20,
-        }
-        if sys.platform == "linux":  # elsewhere RLIMIT_DATA does not count mapped memory
-            limits["RLIMIT_DATA"] = self.memory_mb * 2**20
-        return limits
-
-
-class Output:
-    """The tail of what a program printed, stdout and stderr as they came."""
-
-    def __init__(self, keep: int) -> None:
-        self._keep = keep
-        self._tail = bytearray()
-        self._lock = threading.Lock()
-        self.total = 0
-
-    def add(self, data: bytes) -> None:
-        """Append, dropping the oldest bytes over the limit."""
-        with self._lock:
-            self.total += len(data)
-            self._tail += data
-            if len(self._tail) > self._keep:
-                del self._tail[: len(self._tail) - self._keep]
-
-    def text(self, since: int = 0) -> str:
-        """The kept tail of what came after the first `since` bytes; undecodable bytes are shown escaped."""
-        with self._lock:
-            fresh = min(len(self._tail), self.total - since)
-            return bytes(self._tail[len(self._tail) - fresh :]).decode("utf-8", "backslashreplace")
-
-
-class Running:
-    """A started program.
-
-    Attributes:
-        pid: its process id, which is also its session and process group.
-        output: the tail of stdout and stderr together.
-        flooded: it was killed for printing more than 8 MiB.
-    """
-
-    def __init__(self, pid: int, output: Output) -> None:
-        self.pid = pid
-        self.output = output
-        self.flooded = False
-        self._ended = threading.Event()
-        self._drained = threading.Event()
-        self._status = 0
-
-    @property
-    def alive(self) -> bool:
-        """Whether the program itself still runs (its children may, even when it does not)."""
-        return not self._ended.is_set()
-
-    @property
-    def exit_code(self) -> int | None:
-        """Exit status as `subprocess` gives it (negative: killed by that signal); None while it runs."""
-        return os.waitstatus_to_exitcode(self._status) if self._ended.is_set() else None
-
-    def wait(self, seconds: float) -> int | None:
-        """Wait for its end; None when it still runs after `seconds`."""
-        self._ended.wait(seconds)
-        return self.exit_code
-
-    def signal(self, number: int) -> None:
-        """Send a signal to its process group; nothing happens when it has ended."""
-        if self.alive:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, number)
-
-    def kill(self) -> None:
-        """SIGKILL its process group and wait until the kernel has taken it down."""
-        self.signal(signal.SIGKILL)
-        self._ended.wait(10)
-
-    def drained(self) -> None:
-        """Told by the reader of its output: nobody holds the writing end any more."""
-        self._drained.set()
-
-    def last_words(self) -> str:
-        """The kept tail of what an ended program printed, once it is read; what it forked may go on printing."""
-        self._drained.wait(1)
-        return self.output.text()
-
-    def ended(self, status: int) -> None:
-        """Told by the launcher: the raw wait status."""
-        self._status = status
-        self._ended.set()
 
 
 class Warden:
@@ -174,44 +77,41 @@ class Warden:
         self.close()
 
 
-@dataclass(frozen=True)
-class Reach:
-    """What a program may touch beside the libraries that it runs on.
-
-    Attributes:
-        own: the one folder that it may write to; None for the folder that it starts in.
-        listen: TCP ports on which it may be asked.
-        connect: TCP ports of 127.0.0.1 that it may call: its double, its database.
-    """
-
-    own: Path | None = None
-    listen: tuple[int, ...] = ()
-    connect: tuple[int, ...] = ()
+class PortTakenError(OSError):
+    """A port that the program shall listen on is taken on this machine."""
 
 
-NOTHING_ELSE = Reach()
+def bwrap() -> str | None:
+    """The program that makes boxes: the distribution's, or the one that a wheel brought into this environment."""
+    beside = Path(sys.prefix) / "bin" / "bwrap"
+    return shutil.which("bwrap", path="/usr/bin:/usr/local/bin") or (str(beside) if beside.exists() else None)
 
 
 class Launcher:
     """One run's connection to a warden; every program of the run is confined at `level`.
 
+    Args:
+        level: None for code of our own, which is neither confined nor watched.
+        hidden: more folders that no program may read, such as the checks of a course that lies elsewhere.
+
     Raises:
         GraderFault: the warden is gone.
     """
 
-    def __init__(self, warden: str, *, level: Level) -> None:
+    def __init__(self, warden: str, *, level: Level | None, hidden: Sequence[Path] = ()) -> None:
         self.level = level
+        self._readable = readable(hidden) if level not in (None, Level.PROCESS) else None
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self._socket.connect(warden)
         except OSError as error:
             raise GraderFault(f"the warden does not answer: {error}", mend="Run again.", slug="warden-lost") from error
-        self._replies = self._socket.makefile("r", encoding="utf-8")
+        self._line = Line(self._socket)
         self._running: dict[int, Running] = {}
         self._lock = threading.Lock()
         self._started = threading.Condition()
-        self._answers: list[dict[str, Any]] = []
-        self._early: dict[int, int] = {}
+        self._answers: list[tuple[dict[str, Any], list[int]]] = []
+        self._early: dict[int, tuple[int, Overrun | None]] = {}
         self._lost = False
         threading.Thread(target=self._listen, name="launcher", daemon=True).start()
 
@@ -231,39 +131,64 @@ class Launcher:
             streams: its standard streams; without them it reads nothing and `output` keeps the end of what it prints.
 
         Raises:
-            GraderFault: the warden is gone or cannot fork.
+            PortTakenError: a port that it shall listen on is taken.
+            GraderFault: the warden is gone, or cannot fork or confine it.
         """
-        output = Output(limits.output_kb * 1024)
         request = {
-            "start": {
-                "argv": list(argv),
-                "environment": dict(environment),
-                "folder": str(folder),
-                "limits": limits.as_rlimits(),
-                "level": self.level,
-                "own": str(reach.own or folder),
-                "listen": reach.listen,
-                "connect": reach.connect,
-            }
+            "argv": list(argv),
+            "environment": dict(environment),
+            "folder": str(folder),
+            "limits": limits.as_rlimits(),
+            "bounds": asdict(limits.as_bounds()) if self.level else None,
+            "confinement": asdict(self._confinement(argv, environment, reach.own or folder, reach, limits)),
         }
-        if streams:
-            with self._lock:
-                running = Running(self._ask(request, [*streams]), output)
-            running.drained()  # whoever has the streams reads them
-        else:
-            running = self._start_captured(request, output)
+        boxed = self.level is Level.BUBBLEWRAP
+        inbound = _inbound(reach.listen) if boxed else []
+        output = Output(limits.output_kb * 1024)
+        try:
+            running, handed = self._start_with(request, output, streams)
+        except BaseException:
+            for port in inbound:
+                port.close()
+            raise
+        if boxed:
+            _connect_box(running, handed, reach.connect, inbound)
         with self._started:
             self._running[running.pid] = running
-            if running.pid in self._early:
-                running.ended(self._early.pop(running.pid))
+            early = self._early.pop(running.pid, None)
+        if early:
+            running.ended(*early)
         return running
 
-    def _start_captured(self, request: dict[str, Any], output: Output) -> Running:
+    def _confinement(
+        self, argv: Sequence[str], environment: Mapping[str, str], own: Path, reach: Reach, limits: Limits
+    ) -> Confinement:
+        plain = Confinement(
+            self.level or Level.PROCESS,
+            str(own),
+            listen=reach.listen,
+            connect=reach.connect,
+            processes=limits.processes,
+        )
+        if self._readable is None:
+            return plain
+        seen = self._readable.with_toolchain(argv, environment)
+        if self.level is Level.BUBBLEWRAP:
+            return replace(plain, mounts=seen.mounts(), bwrap=bwrap() or "bwrap", temporary_mb=limits.temporary_mb)
+        read, names = seen.rules()
+        return replace(plain, read=read, names=names)
+
+    def _start_with(
+        self, request: dict[str, Any], output: Output, streams: tuple[int, int, int] | None
+    ) -> tuple[Running, list[int]]:
+        if streams:
+            running, handed = self._ask(request, [*streams], output)
+            running.drained.set()  # whoever gave the streams reads them
+            return running, handed
         read, write = os.pipe()
         nothing = os.open(os.devnull, os.O_RDONLY)
         try:
-            with self._lock:
-                running = Running(self._ask(request, [nothing, write, write]), output)
+            running, handed = self._ask(request, [nothing, write, write], output)
         except BaseException:
             os.close(read)
             raise
@@ -271,47 +196,52 @@ class Launcher:
             os.close(nothing)
             os.close(write)
         threading.Thread(target=_pump, args=(read, running), name=f"output of {running.pid}", daemon=True).start()
-        return running
+        return running, handed
 
-    def _ask(self, request: dict[str, Any], streams: list[int]) -> int:
-        with self._started:
+    def _ask(self, request: dict[str, Any], streams: list[int], output: Output) -> tuple[Running, list[int]]:
+        with self._lock, self._started:
             self._answers.clear()
-            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", streams))]
             try:
-                data = json.dumps(request).encode() + b"\n"
-                sent = self._socket.sendmsg([data], rights)
-                self._socket.sendall(data[sent:])
+                self._line.send({"start": request}, streams)
             except OSError as error:
                 self._lost = True
                 raise _warden_lost(str(error)) from error
             self._started.wait_for(lambda: self._answers or self._lost, timeout=60)
-            answer = self._answers.pop() if self._answers else {"error": "it has gone"}
+            answer, handed = self._answers.pop() if self._answers else ({"error": "it has gone"}, [])
+        if "unconfined" in answer:
+            raise GraderFault(
+                f"the program cannot be confined at level '{self.level}': {answer['unconfined']}",
+                mend="Run `grader doctor`: it attacks the level again.",
+                slug="not-confined",
+            )
         if "pid" not in answer:
             raise _warden_lost(str(answer["error"]))
-        return int(answer["pid"])
+        return Running(int(answer["pid"]), output, own_network=self.level is Level.BUBBLEWRAP), handed
 
     def _listen(self) -> None:
-        for message in self._messages():
-            with self._started:
+        while not self._line.closed:
+            for message, handed in self._line.receive():
                 if "exited" in message:
-                    running = self._running.pop(message["exited"], None)
-                    if running:
-                        running.ended(message["status"])
-                    else:
-                        self._early[message["exited"]] = message["status"]
+                    self._exited(message)
                 else:
-                    self._answers.append(message)
-                    self._started.notify_all()
+                    with self._started:
+                        self._answers.append((message, handed))
+                        self._started.notify_all()
         with self._started:
             self._lost = True
             self._started.notify_all()
-            for running in self._running.values():
-                running.ended(signal.SIGKILL)  # the keeper kills its programs before it goes
+            left = [*self._running.values()]
+        for running in left:
+            running.ended(signal.SIGKILL)  # the keeper kills its programs before it goes
 
-    def _messages(self) -> Iterator[dict[str, Any]]:
-        with contextlib.suppress(OSError, ValueError), self._replies:
-            for line in self._replies:
-                yield json.loads(line)
+    def _exited(self, message: dict[str, Any]) -> None:
+        overrun = Overrun(**message["overrun"]) if message["overrun"] else None
+        with self._started:
+            running = self._running.pop(message["exited"], None)
+            if running is None:
+                self._early[message["exited"]] = (message["status"], overrun)
+        if running:
+            running.ended(message["status"], overrun)
 
     def lost(self) -> GraderFault | None:
         """What to say when the warden's side has gone, and every program with it; None while it is there."""
@@ -325,6 +255,30 @@ class Launcher:
         self._socket.close()
 
 
+def _inbound(ports: Sequence[int]) -> list[Inbound]:
+    """Take the ports here that the program will have in its box."""
+    taken: list[Inbound] = []
+    for port in ports:
+        try:
+            taken.append(Inbound(port))
+        except OSError as error:
+            for other in taken:
+                other.close()
+            raise PortTakenError(port) from error
+    return taken
+
+
+def _connect_box(running: Running, handed: list[int], connect: Sequence[int], inbound: Sequence[Inbound]) -> None:
+    """Join the box's network with the ports here that the program may call, and those that it is asked on."""
+    door = Door(handed[0])
+    running.at_end(door.close)
+    for descriptor, port in zip(handed[1:], connect, strict=True):
+        running.at_end(outbound(descriptor, port))
+    for waiting in inbound:
+        running.at_end(waiting.close)
+        waiting.open(running.pid, door, running.over)
+
+
 def _pump(read: int, running: Running) -> None:
     """Keep the tail of a program's output until every writer has closed it; kill the program on a flood."""
     with os.fdopen(read, "rb", buffering=0) as stream:
@@ -333,7 +287,7 @@ def _pump(read: int, running: Running) -> None:
             if running.output.total > FLOOD_BYTES and not running.flooded:
                 running.flooded = True
                 running.signal(signal.SIGKILL)
-    running.drained()
+    running.drained.set()
 
 
 def _warden_lost(why: str) -> GraderFault:

@@ -59,7 +59,7 @@ def _run(spec: SessionSpec, channel: Channel) -> int:
             recorder = stack.enter_context(recorded_to(Path(spec.wire_file))) if spec.wire_file else None
         scratch = Path(spec.scratch)
         warden = spec.warden or stack.enter_context(Warden(scratch.parent, spec.warm)).path
-        launcher = Launcher(warden, level=Level(spec.level))
+        launcher = Launcher(warden, level=Level(spec.level), hidden=[Path(spec.checks)])
         stack.callback(launcher.close)
         recipe = Recipe(
             argv=spec.argv,

@@ -5,27 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from grader.places import cache_folder
 from grader.services.postgres import faults
 
 ROOM = 2 * 1024**3  # bytes free that make a memory file system good enough for a cluster and its databases
 LONGEST_SOCKET = 103  # bytes of a socket's path: 108 on Linux with the closing zero, 104 on macOS
-
-
-def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
-    """The folder for everything the grader can make again: GRADER_HOME, or the user's cache."""
-    if chosen := environment.get("GRADER_HOME"):
-        return Path(chosen).expanduser().absolute()
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "ai-engineering-labs"
-    cache = environment.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "ai-engineering-labs"
 
 
 @dataclass(frozen=True)
