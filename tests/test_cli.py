@@ -291,7 +291,7 @@ def test_kill_nine_of_any_process_leaves_none(course: Path, place: Path, tmp_pat
     os.mkfifo(daemon)
     source = programs.leaves_a_daemon(str(daemon))
     _write_program(course, source.replace("ThreadingHTTPServer((", "time.sleep(600)\nThreadingHTTPServer((", 1))
-    process = _begin(course, place)
+    process = _begin(course, place, "--isolation", "process")  # elsewhere the daemon could not tell its number
     with daemon.open() as pipe:
         forked_away = psutil.Process(int(pipe.read()))
     command = psutil.Process(process.pid)
@@ -352,9 +352,11 @@ def test_ctrl_c_ends_a_proof_without_waiting_for_its_programs(course: Path, plac
 def test_the_folder_of_a_grader_that_lives_is_left_alone(course: Path, place: Path) -> None:
     _write_program(course, programs.NEVER_LISTENS)
     process = _begin(course, place)
+    process.send_signal(signal.SIGSTOP)  # else it might be through before the other one looks
     (lives,) = place.iterdir()
     assert _grader(course, "check", "1", "--reference", TMPDIR=str(place)).returncode == 0
     assert list(place.iterdir()) == [lives]
+    process.send_signal(signal.SIGCONT)
     process.terminate()
     process.communicate(timeout=60)
 

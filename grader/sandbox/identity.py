@@ -40,7 +40,7 @@ def become_nobody(own: str, needed: tuple[str, ...]) -> None:
         _give_up_capabilities(keep=0)
         return
     uid = throw_away_id()
-    _give_away(own, uid)
+    give(own, uid)
     closed = [path for path in needed if not enterable(path)]
     keep = 1 << _CAP_DAC_READ_SEARCH if closed else 0
     if keep and not _held() & keep:
@@ -80,7 +80,13 @@ def running() -> int:
     return count
 
 
-def _give_away(own: str, uid: int) -> None:
+def take_back(own: str) -> None:
+    """Root owns again what a throw-away user had: not every root may read and remove what is another's."""
+    if os.geteuid() == 0:
+        give(own, 0)
+
+
+def give(own: str, uid: int) -> None:
     """Make the folder and all in it the user's; links are not followed, files with other names are left alone."""
     for _, _, files, folder in os.fwalk(own, follow_symlinks=False):
         os.fchown(folder, uid, uid)

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NoReturn
 
-from grader.sandbox import doorman, family, kernel, watchdog
+from grader.sandbox import doorman, family, identity, kernel, watchdog
 from grader.sandbox.become import become
 from grader.sandbox.bubblewrap import Box, NoBoxError
 from grader.sandbox.confine import Confinement
@@ -46,6 +46,7 @@ class _Kept:
     Attributes:
         child: the process to wait for: the program's own, or its doorman's.
         pid: the program's.
+        given: its folder was made a throw-away user's.
     """
 
     child: int
@@ -53,6 +54,7 @@ class _Kept:
     own: str
     bounds: Bounds | None
     box: Box | None
+    given: bool
     overrun: Overrun | None = None
 
 
@@ -96,6 +98,9 @@ class Keeper:
         if kept := self._kept.pop(pid, None):
             if kept.box:
                 kept.box.close()
+            if kept.given:
+                with contextlib.suppress(OSError):
+                    identity.take_back(kept.own)
             overrun = asdict(kept.overrun) if kept.overrun else None
             self._send({"exited": kept.pid, "status": status, "overrun": overrun})
 
@@ -136,7 +141,9 @@ class Keeper:
             if box:
                 box.close()
             raise NotConfinedError(complaint)
-        return _Kept(child, pid, confinement.own, Bounds(**start["bounds"]) if start["bounds"] else None, box), handed
+        given = confinement.level in (Level.LANDLOCK, Level.BUBBLEWRAP)
+        bounds = Bounds(**start["bounds"]) if start["bounds"] else None
+        return _Kept(child, pid, confinement.own, bounds, box, given), handed
 
     def _watch(self) -> None:
         """Kill what uses too much."""
