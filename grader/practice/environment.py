@@ -12,7 +12,7 @@ from pathlib import Path
 from grader.errors import UsageError
 from grader.lab import Lab
 from grader.model import ModelDouble
-from grader.services.postgres.home import cache_folder
+from grader.places import cache_folder
 from grader.submission import write_fault
 
 KEY = "practice-key"
