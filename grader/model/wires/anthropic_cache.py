@@ -55,7 +55,7 @@ class PromptCache:
         marks = [(index, piece.mark) for index, piece in enumerate(pieces) if piece.mark and ends[index] >= least]
         if not marks:
             return Plan(fresh=total)
-        keys = _keys(body, pieces, account)
+        keys = _keys(body, pieces[: marks[-1][0] + 1], account)
         looked_at = sorted({i for mark, _ in marks for i in range(mark, max(-1, mark - LOOKBACK), -1)}, reverse=True)
         hit = next((i for i in looked_at if ends[i] >= least and self._alive(keys[i])), None)
         read = 0 if hit is None else ends[hit]

@@ -160,8 +160,13 @@ def _check_schema(tool: JsonObject, place: str) -> None:
         "(https://json-schema.org/draft/2020-12). Learn more about tool use at "
         "https://docs.claude.com/en/docs/tool-use.",
     )
-    complaint = anthropic_schemas.strict_violation(schema) if tool.get("strict") is True else None
+    complaint = _strict_complaint(canonical(schema)) if tool.get("strict") is True else None
     require(complaint is None, f"{place}.input_schema: {complaint}")
+
+
+@lru_cache(maxsize=256)
+def _strict_complaint(written: str) -> str | None:
+    return anthropic_schemas.strict_violation(json.loads(written))
 
 
 @lru_cache(maxsize=256)
