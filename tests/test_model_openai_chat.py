@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -10,7 +11,7 @@ import openai
 import pydantic
 import pytest
 
-from grader.model.script import Cut, Fail, Refuse, Reply, Step, Thinking, Turn
+from grader.model.script import Cut, Fail, Refuse, Reply, Step, Thinking, ToolCall, Turn
 from grader.model.server import ModelDouble
 
 HELLO: list[Any] = [{"role": "user", "content": "Where is shipment MFX-4471-B? Answer in JSON."}]
@@ -124,6 +125,23 @@ def test_json_mode_promises_an_object(running: ModelDouble, gpt: openai.OpenAI) 
     gpt.chat.completions.create(model="any", messages=HELLO, response_format=wanted)
     (fault,) = running.protocol_faults  # the second one's
     assert "[1] is not of type 'object'" in fault
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_arguments_of_a_strict_function_are_parsed(double: ModelDouble, gpt: openai.OpenAI, stream: bool) -> None:
+    request: Any = {
+        "model": "any",
+        "messages": HELLO,
+        "tools": [openai.pydantic_function_tool(Shipment, name="record")],
+    }
+    double.script(ToolCall("record", json.loads(GOOD)))
+    if stream:
+        with gpt.chat.completions.stream(**request) as events:
+            message = events.get_final_completion().choices[0].message
+    else:
+        message = gpt.chat.completions.parse(**request).choices[0].message
+    assert message.tool_calls
+    assert message.tool_calls[0].function.parsed_arguments == Shipment(id="MFX", days=3, berth="north")
 
 
 @pytest.mark.parametrize("step", [Refuse("No."), Reply('{"id": "MF', stop="max_tokens")])

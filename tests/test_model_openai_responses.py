@@ -223,6 +223,29 @@ def test_a_call_left_open_by_the_previous_response_is_refused(double: ModelDoubl
         ask(gpt, previous_response_id=first.id)
 
 
+def test_conversations_are_told_apart_by_the_response_before(double: ModelDouble, gpt: openai.OpenAI) -> None:
+    one = double.conversation("ticket 1").script(Reply("one, first"), Reply("one, second"))
+    two = double.conversation("ticket 2").script(Reply("two, first"), Reply("two, second"))
+    first = ask(gpt, input="ticket 1"), ask(gpt, input="ticket 2")
+    again = [ask(gpt, input="Go on.", previous_response_id=made.id).output_text for made in reversed(first)]
+    assert again == ["two, second", "one, second"]
+    assert (len(one.requests), len(two.requests)) == (2, 2)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_arguments_of_a_strict_function_are_parsed(double: ModelDouble, gpt: openai.OpenAI, stream: bool) -> None:
+    tool = pydantic_responses_function_tool(Shipment, name="record")
+    double.script(ToolCall("record", json.loads(GOOD)))
+    if stream:
+        with gpt.responses.stream(model="any", input=ASK, tools=[tool]) as events:
+            response = events.get_final_response()
+    else:
+        response = gpt.responses.parse(model="any", input=ASK, tools=[tool])
+    call = response.output[0]
+    assert call.type == "function_call"
+    assert call.parsed_arguments == Shipment(id="MFX", days=3, berth=None)
+
+
 def test_items_may_be_sent_by_reference(double: ModelDouble, gpt: openai.OpenAI) -> None:
     double.script(Reply("At Arden."), Reply("Yes."))
     said = ask(gpt).output[0]
@@ -506,6 +529,12 @@ USER: dict[str, Any] = {"role": "user", "content": "hi"}
         ({"metadata": {"a": 1}}, "Invalid type for 'metadata.a'"),
         ({"prompt_cache_options": {"prewarm": True}}, "Unsupported parameter: 'prompt_cache_options.prewarm'"),
         ({"extra_body": {"temperatur": 1}}, "Unknown parameter: 'temperatur'"),
+        ({"text": {"verbose": "low"}}, "Unknown parameter: 'text.verbose'"),
+        ({"reasoning": {"efort": "low"}}, "Unknown parameter: 'reasoning.efort'"),
+        ({"tools": [{**TOOLS[0], "stric": True}]}, r"Unknown parameter: 'tools\[0\].stric'"),
+        ({"text": {"format": {**SCHEMA, "stric": True}}}, "Unknown parameter: 'text.format.stric'"),
+        ({"user": 7}, "Invalid type for 'user': expected a string"),
+        ({"max_tool_calls": "1"}, "Invalid type for 'max_tool_calls'"),
         ({"conversation": "conv_1", "previous_response_id": "resp_1"}, "Mutually exclusive parameters"),
     ],
 )

@@ -166,6 +166,12 @@ def test_anthropic_accepts(client: httpx2.Client, changes: dict[str, Any]) -> No
         ({"messages": [USER, ASKED, {"role": "tool", "content": "x"}]}, "messages[2].tool_call_id"),
         ({"messages": [USER, {**ASKED, "tool_calls": [{"id": "c1"}]}]}, "messages[1].tool_calls[0].type"),
         ({"max_token": 9}, "Unknown parameter: 'max_token'"),
+        ({"messages": [USER, {**ASKED, "tool_calls": True}]}, "Invalid type for 'messages[1].tool_calls'"),
+        ({"user": 7}, "Invalid type for 'user': expected a string"),
+        (
+            {"tools": [{"type": "function", "function": {"name": "f", "stric": True}}]},
+            "Unknown parameter: 'tools[0].function.stric'",
+        ),
         ({"max_tokens": 9, "max_completion_tokens": 9}, "at the same time"),
         ({"max_tokens": 0}, "integer below minimum value"),
         ({"max_completion_tokens": "9"}, "Invalid type for 'max_completion_tokens'"),

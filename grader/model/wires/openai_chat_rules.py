@@ -15,6 +15,7 @@ from grader.model.wires.openai_shared_rules import (
     check_metadata,
     check_output_schema,
     check_ranges,
+    check_strings,
     check_tool_list,
     missing,
     not_here,
@@ -102,6 +103,7 @@ def _check_scalars(body: JsonObject) -> None:
     check_choice(body.get("verbosity"), "verbosity", VERBOSITIES)
     check_choice(body.get("service_tier"), "service_tier", SERVICE_TIERS)
     check_metadata(body.get("metadata"))
+    check_strings(body, "user", "safety_identifier")
     check_caching(body, ("30m",))
     _check_stop(body.get("stop"))
 
@@ -170,7 +172,10 @@ def _check_message(message: JsonObject, place: str) -> None:
         _check_part(part, f"{place}.content[{number}]")
     if role == "tool" and not isinstance(message.get("tool_call_id"), str):
         raise missing(f"{place}.tool_call_id")
-    for number, call in enumerate(message.get("tool_calls") or ()):
+    calls = message.get("tool_calls")
+    if calls is not None and not isinstance(calls, list):
+        raise wrong_type(f"{place}.tool_calls", "an array of objects", calls)
+    for number, call in enumerate(calls or ()):
         _check_call(call, f"{place}.tool_calls[{number}]")
 
 

@@ -19,13 +19,14 @@ from grader.model.wires.openai_shared_rules import (
     check_metadata,
     check_output_schema,
     check_ranges,
+    check_strings,
     check_tool_list,
     missing,
     not_here,
     wrong_type,
     wrong_value,
 )
-from grader.model.wires.wire import JsonObject, Rejection
+from grader.model.wires.wire import JsonObject, Rejection, is_whole
 
 # openai.types.responses.ResponseCreateParams of SDK 3.54.
 FIELDS = frozenset(
@@ -120,9 +121,9 @@ def _check_scalars(body: JsonObject) -> None:
             raise not_here(name)
     if body.get("top_logprobs"):
         raise not_here("top_logprobs")
-    for name in ("instructions", "previous_response_id"):
-        if body.get(name) is not None and not isinstance(body[name], str):
-            raise wrong_type(name, "a string", body[name])
+    check_strings(body, "instructions", "previous_response_id", "user", "safety_identifier")
+    if body.get("max_tool_calls") is not None and not is_whole(body["max_tool_calls"]):
+        raise wrong_type("max_tool_calls", "an integer", body["max_tool_calls"])
     if body.get("background") and body.get("store") is False:
         raise Rejection("Background mode requires 'store' to be true.", param="store", code="invalid_value")
     check_limit(body, "max_output_tokens", LEAST_OUTPUT)
@@ -152,6 +153,8 @@ def _check_objects(body: JsonObject) -> None:
         if name == "message.output_text.logprobs":
             raise not_here(f"include[{index}]")
     reasoning, text = body.get("reasoning") or {}, body.get("text") or {}
+    check_known(reasoning, ("context", "effort", "generate_summary", "mode", "summary"), "reasoning.")
+    check_known(text, ("format", "verbosity"), "text.")
     check_choice(reasoning.get("effort"), "reasoning.effort", EFFORTS)
     for name in ("summary", "generate_summary"):
         check_choice(reasoning.get(name), f"reasoning.{name}", ("auto", "concise", "detailed"))

@@ -16,6 +16,21 @@ VERBOSITIES = ("low", "medium", "high")
 # What a request may ask a model to write at most; the largest of today's models give 128,000.
 MAX_OUTPUT = 128_000
 MAX_TOOLS = 128
+# Of a function in Chat (`tools[].function`) and in Responses (`tools[]`), and of a schema for output.
+FUNCTION_FIELDS = frozenset(
+    {
+        "allowed_callers",
+        "async",
+        "defer_loading",
+        "description",
+        "name",
+        "output_schema",
+        "parameters",
+        "strict",
+        "type",
+    }
+)
+OUTPUT_FIELDS = frozenset({"description", "name", "schema", "strict", "type"})
 MAX_METADATA = 16
 METADATA_KEY, METADATA_VALUE = 64, 512
 
@@ -41,10 +56,17 @@ def not_here(param: str, instead: str = "") -> Rejection:
     return Rejection(message, param=param, code="unsupported_parameter")
 
 
-def check_known(body: Mapping[str, Any], fields: Iterable[str]) -> None:
+def check_known(body: Mapping[str, Any], fields: Iterable[str], place: str = "") -> None:
+    """No fields but these; `place` is where the object stands, with a full stop at its end."""
     for name in body:
         if name not in fields:
-            raise Rejection(f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
+            raise Rejection(f"Unknown parameter: '{place}{name}'.", param=f"{place}{name}", code="unknown_parameter")
+
+
+def check_strings(body: Mapping[str, Any], *names: str) -> None:
+    for name in names:
+        if body.get(name) is not None and not isinstance(body[name], str):
+            raise wrong_type(name, "a string", body[name])
 
 
 def check_flag(body: Mapping[str, Any], *names: str) -> None:
@@ -121,12 +143,12 @@ def check_caching(body: Mapping[str, Any], lifetimes: Iterable[str]) -> None:
         check_choice(options.get("mode"), "prompt_cache_options.mode", ("implicit", "explicit"))
         check_choice(options.get("ttl"), "prompt_cache_options.ttl", lifetimes)
     check_choice(body.get("prompt_cache_retention"), "prompt_cache_retention", ("in_memory", "24h"))
-    if body.get("prompt_cache_key") is not None and not isinstance(body["prompt_cache_key"], str):
-        raise wrong_type("prompt_cache_key", "a string", body["prompt_cache_key"])
+    check_strings(body, "prompt_cache_key")
 
 
 def check_function(function: JsonObject, place: str, schema_place: str) -> str:
     """The name of a function that the model may call; `strict` needs a schema of the strict subset."""
+    check_known(function, FUNCTION_FIELDS, f"{place}.")
     name = function.get("name")
     if not isinstance(name, str):
         raise missing(f"{place}.name")
@@ -159,6 +181,7 @@ def check_tool_list(tools: object) -> list[Any]:
 
 def check_output_schema(wanted: JsonObject, place: str, param: str, code: str | None) -> None:
     """The schema of `json_schema` output: its name always, its form where it is strict."""
+    check_known(wanted, OUTPUT_FIELDS, f"{place}.")
     name = wanted.get("name")
     if not isinstance(name, str):
         raise missing(f"{place}.name")
