@@ -19,6 +19,7 @@ from grader.sandbox import Launcher, Limits, Output, PortTakenError, Reach, Runn
 
 REPLY_BYTES = 1024 * 1024
 _POLL_SECONDS = 0.02
+_REFUSALS = ("permission denied", "operation not permitted", "read-only file system")
 
 
 class ProgramCrashed(Exception):  # noqa: N818 - a verdict's name, not an error of ours
@@ -271,8 +272,8 @@ def death(running: Running, when: str) -> tuple[str, str, str]:
     elif over := running.overrun:
         how = f"because it used {over.used}, and {over.allowed} are allowed ({over.slug})"
         hint = f"It was killed for that, with all that it had started: docs/errors.md#{over.slug}."
-    elif "permission denied" in words.lower():
-        hint = "It may write in its own folders, listen on the port in PORT and call what it is given, no more."
+    elif any(refusal in words.lower() for refusal in _REFUSALS):
+        hint = "It may write in its own folders, listen on PORT and call what it is given: docs/isolation.md."
     return f"the program ended {how} {when}", words, hint
 
 
