@@ -11,8 +11,9 @@ import anthropic
 import pytest
 
 from grader.model.journal import Request
-from grader.model.script import Fail, Hold, Reply, Turn
+from grader.model.script import Fail, Hold, Reply, Thinking, Turn
 from grader.model.server import ModelDouble
+from grader.report.wire import Choice, show
 
 from .model_clients import strict_claude
 
@@ -280,3 +281,17 @@ def test_it_says_when_it_does_not_know_the_request(double: ModelDouble, claude: 
     assert diagnostics is not None
     assert diagnostics.cache_miss_reason is not None
     assert diagnostics.cache_miss_reason.type == "previous_message_not_found"
+
+
+def test_the_view_shows_what_came_from_the_cache(double: ModelDouble, claude: anthropic.Anthropic) -> None:
+    double.respond(lambda _: Turn(Thinking("hm"), Reply("fine")))
+    counted(claude, system=SYSTEM)
+    counted(claude, system=SYSTEM)
+    shown = show("lab-01", double.journal.since()[-2:], Choice(), width=160, colour=False)
+    for words in (
+        "10 tokens in (and 2,000 into the cache), 2 out",
+        "10 tokens in (and 2,000 from the cache), 2 out",
+        "20 tokens in (and 2,000 from the cache, 2,000 into it), 4 out",
+        "model thinks: hm",
+    ):
+        assert words in shown

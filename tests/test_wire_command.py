@@ -36,8 +36,8 @@ def body(question: str, *, day: str = "Monday", **more: Any) -> dict[str, Any]:
         "max_tokens": 50,
         "tools": [TOOL],
         "system": [
-            {"type": "text", "text": SYSTEM, "cache_control": {"type": "ephemeral"}},
-            {"type": "text", "text": f"Today is {day}.", "cache_control": {"type": "ephemeral", "ttl": "1h"}},
+            {"type": "text", "text": SYSTEM, "cache_control": {"type": "ephemeral", "ttl": "1h"}},
+            {"type": "text", "text": f"Today is {day}.", "cache_control": {"type": "ephemeral"}},
         ],
         "messages": [{"role": "user", "content": question}],
         **more,
@@ -90,15 +90,15 @@ def test_a_difference_shows_what_changed_and_where_the_prefix_ends(three: list[E
     assert "depots. Today is Monday." in shown
     assert "depots. Today is Tuesday." in shown
     assert "it ends in system.1:" in shown
-    assert "cache mark at system.0 (5m): inside the stable prefix" in shown
-    assert "cache mark at system.1 (1h): behind the change" in shown
+    assert "cache mark at system.0 (1h): inside the stable prefix" in shown
+    assert "cache mark at system.1 (5m): behind the change" in shown
     assert " tools\n" not in shown
     later = show("lab-01", three, Choice(diff=(1, 3)), width=140)
     assert "-find: Finds." in later
     assert "+find: Looks." in later
     assert "-user: Where?" in later
     assert "it ends in tools.0:" in later
-    assert "system.0 (5m): behind the change" in later
+    assert "system.0 (1h): behind the change" in later
 
 
 def test_equal_requests_have_no_difference(double: ModelDouble) -> None:
@@ -172,7 +172,7 @@ def test_every_field_of_the_export_is_described(three: list[Exchange]) -> None:
     assert names(rows) - described == set()
     first, _, last = exported["exchanges"]
     assert first["reply"]["tool_calls"] == [{"id": "t9", "name": "find", "arguments": {"q": 2}}]
-    assert first["cache_marks"] == [{"place": "system.0", "ttl": "5m"}, {"place": "system.1", "ttl": "1h"}]
+    assert first["cache_marks"] == [{"place": "system.0", "ttl": "1h"}, {"place": "system.1", "ttl": "5m"}]
     assert first["seconds"]["arrived"] == 0 < last["seconds"]["arrived"]
     assert "sk-very-secret" not in json.dumps(exported)
 

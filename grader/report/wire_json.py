@@ -33,7 +33,10 @@ def as_dict(number: int, exchange: Exchange, arrived: float) -> dict[str, Any]:
         "conversation": exchange.conversation,
         "attempt": exchange.attempt,
         "wire": request.wire,
+        "method": request.method,
         "path": request.path,
+        "params": dict(request.params),
+        "continues": request.continues,
         "model": request.model,
         "stream": request.stream,
         "max_tokens": request.max_tokens,
@@ -52,6 +55,8 @@ def as_dict(number: int, exchange: Exchange, arrived: float) -> dict[str, Any]:
         "reply": {
             "status": exchange.status,
             "step": exchange.step,
+            "id": exchange.reply_id,
+            "thinking": exchange.thinking,
             "text": exchange.reply_text,
             "tool_calls": [
                 {"id": call.id, "name": call.name, "arguments": call.arguments} for call in exchange.tool_calls
@@ -62,7 +67,11 @@ def as_dict(number: int, exchange: Exchange, arrived: float) -> dict[str, Any]:
         },
         "tokens": {
             "input": exchange.input_tokens,
+            "cache_read": exchange.cache_read_tokens,
+            "cache_write": exchange.cache_write_tokens,
+            "cache_write_1h": exchange.cache_write_1h_tokens,
             "output": exchange.output_tokens,
+            "reasoning": exchange.reasoning_tokens,
         },
         "cost_usd": exchange.cost_usd,
         "priced_as": exchange.priced_as,

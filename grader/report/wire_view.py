@@ -64,12 +64,20 @@ def exchange_lines(exchange: Exchange, number: int) -> Iterator[Line]:
 
 def total_line(exchanges: Sequence[Exchange]) -> Line:
     """What several exchanges took together."""
+    read, written = sum(one.cache_read_tokens for one in exchanges), sum(one.cache_write_tokens for one in exchanges)
     fresh, out = sum(one.input_tokens for one in exchanges), sum(one.output_tokens for one in exchanges)
     cost = sum(exchange.cost_usd for exchange in exchanges)
     requests = "1 request" if len(exchanges) == 1 else f"{len(exchanges):,} requests"
     failed = sum(exchange.failed for exchange in exchanges)
     troubled = f", {failed:,} without a reply" if failed else ""
-    return f"{requests}{troubled} · {fresh:,} tokens in, {out:,} out · {dollars(cost)}", "bold"
+    return f"{requests}{troubled} · {fresh:,} tokens in{_cached(read, written)}, {out:,} out · {dollars(cost)}", "bold"
+
+
+def _cached(read: int, written: int) -> str:
+    """What came on top of the tokens at full price."""
+    parts = [f"{read:,} from the cache"] if read else []
+    parts += [f"{written:,} into it" if read else f"{written:,} into the cache"] if written else []
+    return f" (and {', '.join(parts)})" if parts else ""
 
 
 def dollars(amount: float) -> str:
@@ -80,11 +88,15 @@ def dollars(amount: float) -> str:
 def _title(exchange: Exchange, number: int) -> str:
     request = exchange.request
     kind = f"{request.wire}{' stream' if request.stream else ''}"
-    return f"#{number} {kind}  {request.path}  {request.model or '(no model)'}  {exchange.status or 'no status'}"
+    asked = request.path if request.method == "POST" else f"{request.method} {request.path}"
+    named = f" {request.params['custom_id']}" if "custom_id" in request.params else ""
+    return f"#{number} {kind}  {asked}{named}  {request.model or '(no model)'}  {exchange.status or 'no status'}"
 
 
 def _accounts(exchange: Exchange) -> str:
-    parts = [f"{exchange.input_tokens or exchange.request.tokens:,} tokens in, {exchange.output_tokens:,} out"]
+    read, written = exchange.cache_read_tokens, exchange.cache_write_tokens
+    fresh = exchange.input_tokens if read or written else exchange.input_tokens or exchange.request.tokens
+    parts = [f"{fresh:,} tokens in{_cached(read, written)}, {exchange.output_tokens:,} out"]
     if exchange.priced_as:
         default = " at the default price" if exchange.priced_as == "default" else ""
         parts.append(f"{dollars(exchange.cost_usd)}{default}")
@@ -147,6 +159,8 @@ def _arguments(arguments: dict[str, Any] | None) -> str:
 
 
 def _outcome(exchange: Exchange) -> Iterator[Line]:
+    if exchange.thinking:
+        yield f"  model thinks: {trimmed(exchange.thinking)}", "dim"
     if exchange.reply_text:
         yield f"  model: {trimmed(exchange.reply_text)}", "green"
     for call in exchange.tool_calls:
