@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 Path = tuple[str, ...]
 # A document deeper than this is refused unread: the vendors' limits are far below, and walking it must not overflow.
 MAX_DEPTH = 60
+BOTTOMLESS = f"it is nested more than {MAX_DEPTH} levels deep"
 SHOWN_MISMATCHES = 5
 # Keywords whose value is one schema, a list of schemas, or schemas by name.
 ONE = ("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames")
@@ -26,11 +28,13 @@ def mismatches(value: object, schema: Mapping[str, Any]) -> tuple[str, ...]:
 
     A schema that cannot be used at all (no JSON schema, a reference to nowhere) is itself the mismatch.
     """
-    complaint = not_a_schema(schema)
-    if complaint is not None:
-        return (f"the schema is no JSON schema: {complaint}",)
+    if too_deep(schema):
+        return (f"the schema is no JSON schema: {BOTTOMLESS}",)
+    validator = _validator(json.dumps(schema))
+    if isinstance(validator, str):
+        return (f"the schema is no JSON schema: {validator}",)
     try:
-        found = sorted(_validator(schema).iter_errors(value), key=lambda error: list(map(str, error.path)))
+        found = sorted(validator.iter_errors(value), key=lambda error: list(map(str, error.path)))
     except Exception as error:  # noqa: BLE001  the library has many ways to say that a reference leads nowhere
         return (f"the schema cannot be followed: {error}",)
     return tuple(f"{_place(error.absolute_path)}: {error.message}" for error in found[:SHOWN_MISMATCHES])
@@ -42,7 +46,7 @@ def not_a_schema(schema: object) -> str | None:
     from jsonschema.exceptions import SchemaError
 
     if too_deep(schema):
-        return f"it is nested more than {MAX_DEPTH} levels deep"
+        return BOTTOMLESS
     if not isinstance(schema, dict):
         return "it is not an object"
     try:
@@ -50,6 +54,12 @@ def not_a_schema(schema: object) -> str | None:
     except SchemaError as error:
         return str(error.message)
     return None
+
+
+def load() -> None:
+    """Imports the library now; called in a thread when the double starts."""
+    import jsonschema  # noqa: F401  for the next one who wants it
+    import referencing  # noqa: F401
 
 
 def too_deep(value: object) -> bool:
@@ -99,12 +109,20 @@ def _children(keyword: str, value: object) -> Iterator[tuple[Path, Any]]:
         yield from (((keyword, name), child) for name, child in value.items())
 
 
-def _validator(schema: Mapping[str, Any]) -> Draft202012Validator:
-    """A validator that never fetches: by itself the library would ask the network for an unknown reference."""
+@lru_cache(maxsize=256)
+def _validator(written: str) -> Draft202012Validator | str:
+    """A validator of a schema, or why it is none; programs send the same schemas over and over.
+
+    It never fetches: by itself the library would ask the network for an unknown reference.
+    """
     from jsonschema import Draft202012Validator
     from referencing import Registry
 
-    return Draft202012Validator(dict(schema), registry=Registry(), format_checker=Draft202012Validator.FORMAT_CHECKER)
+    schema = json.loads(written)
+    complaint = not_a_schema(schema)
+    if complaint is not None:
+        return complaint
+    return Draft202012Validator(schema, registry=Registry(), format_checker=Draft202012Validator.FORMAT_CHECKER)
 
 
 @lru_cache(maxsize=1)

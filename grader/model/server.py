@@ -12,6 +12,7 @@ from typing import Self
 from aiohttp import web
 
 from grader.errors import GraderFault
+from grader.model import schemas
 from grader.model.batch_items import BatchPlayer
 from grader.model.batches import Batches
 from grader.model.conversations import Conversation, Leftover, Unmatched
@@ -173,6 +174,7 @@ class ModelDouble:
     def _preload(self) -> None:
         try:
             self._embedder.load()
+            schemas.load()
         except Exception as error:  # noqa: BLE001  whatever it is, it is ours
             self._desk.blame_us(f"the embedding model did not load: {error}")
 

@@ -120,6 +120,8 @@ def _inputs(request: Request) -> Iterator[Line]:
 
 
 def _prompt(request: Request) -> Iterator[Line]:
+    if request.continues:
+        yield f"  goes on from {trimmed(request.continues)}", ""
     if request.system:
         yield f"  system: {trimmed(request.system)}", "magenta"
     hidden = max(0, len(request.messages) - SHOWN_MESSAGES)

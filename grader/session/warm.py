@@ -7,6 +7,8 @@ from __future__ import annotations
 import grader.services.postgres
 import grader.session.plugin
 import grader.session.process
+from grader.model import schemas
 from grader.model.server import shared_embedder
 
 shared_embedder.load()
+schemas.load()

@@ -14,7 +14,7 @@ from grader.model.wires.openai_items import items_of, messages_of, split_system,
 from grader.model.wires.openai_response_events import as_begun
 from grader.model.wires.openai_response_rules import check, check_calls
 from grader.model.wires.openai_response_store import Moment, ResponseStore, Stored
-from grader.model.wires.openai_schemas import strict_violation
+from grader.model.wires.openai_shared_rules import strict_complaint
 from grader.model.wires.openai_vendor import OpenAIVendor
 from grader.model.wires.wire import (
     Answer,
@@ -321,7 +321,7 @@ def _tool_as_taken(tool: JsonObject) -> JsonObject:
     """The tool as a response repeats it: a function that does not say is strict where its schema allows it."""
     strict = tool.get("strict")
     if strict is None:
-        strict = strict_violation(tool.get("parameters") or {}) is None
+        strict = strict_complaint(tool.get("parameters") or {}) is None
     return {"description": None, "parameters": None, **tool, "strict": strict}
 
 

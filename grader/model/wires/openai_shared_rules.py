@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
+from grader.model.schemas import too_deep
 from grader.model.wires.openai_schemas import function_violation, strict_violation
-from grader.model.wires.wire import JsonObject, Rejection, is_whole, json_type
+from grader.model.wires.wire import JsonObject, Rejection, canonical, is_whole, json_type
 
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 RANGES = {"temperature": (0, 2), "top_p": (0, 1), "presence_penalty": (-2, 2), "frequency_penalty": (-2, 2)}
@@ -160,7 +163,7 @@ def check_function(function: JsonObject, place: str, schema_place: str) -> str:
     strict = function.get("strict") is True
     if schema is None and not strict:
         return name
-    complaint = strict_violation(schema or {}) if strict else function_violation(schema)
+    complaint = strict_complaint(schema or {}) if strict else function_violation(schema)
     if complaint is not None:
         message = f"Invalid schema for function '{name}': {complaint}"
         raise Rejection(message, param=schema_place, code="invalid_function_parameters")
@@ -192,10 +195,20 @@ def check_output_schema(wanted: JsonObject, place: str, param: str, code: str | 
     schema = wanted.get("schema")
     if not isinstance(schema, dict):
         raise missing(f"{place}.schema") if schema is None else wrong_type(f"{place}.schema", "an object", schema)
-    complaint = strict_violation(schema) if wanted.get("strict") is True else function_violation(schema)
+    complaint = strict_complaint(schema) if wanted.get("strict") is True else function_violation(schema)
     if complaint is not None:
         message = f"Invalid schema for response_format '{name}': {complaint}"
         raise Rejection(message, param=param, code=code)
+
+
+def strict_complaint(schema: object) -> str | None:
+    """`strict_violation`, once for each schema: programs send the same ones over and over."""
+    return strict_violation(schema) if too_deep(schema) else _strict_complaint(canonical(schema))
+
+
+@lru_cache(maxsize=256)
+def _strict_complaint(written: str) -> str | None:
+    return strict_violation(json.loads(written))
 
 
 def check_chosen(name: str, names: Iterable[str]) -> None:
