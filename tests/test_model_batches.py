@@ -292,3 +292,11 @@ def test_a_matcher_can_tell_requests_of_a_batch(double: ModelDouble, claude: ant
     made = claude.messages.batches.create(requests=asked("a"))
     double.batches.finish()
     assert seen[-1].params == {"batch_id": made.id, "custom_id": "a"}
+
+
+def test_the_beta_client_has_batches_too(double: ModelDouble, claude: anthropic.Anthropic) -> None:
+    double.respond(lambda _: Reply("ok"))
+    made = claude.beta.messages.batches.create(requests=asked("a"))
+    double.batches.finish(made.id)
+    assert claude.beta.messages.batches.retrieve(made.id).processing_status == "ended"
+    assert [line.result.type for line in claude.beta.messages.batches.results(made.id)] == ["succeeded"]
