@@ -89,6 +89,14 @@ def said(*blocks: Any) -> list[Any]:
             {"thinking": {"type": "enabled", "budget_tokens": 1024}, "temperature": 0.5},
             "`temperature` may only be set to 1",
         ),
+        (
+            {"model": "claude-haiku-4-5-20251001", "thinking": {"type": "adaptive"}},
+            "adaptive thinking is not supported",
+        ),
+        ({"model": "claude-opus-4-8", "thinking": {"type": "enabled"}}, '"thinking.type.enabled" is not supported'),
+        ({"model": "claude-haiku-4-5", "max_tokens": 64_001, "stream": True}, "64001 > 64000"),
+        ({"model": "claude-opus-4-5", "messages": said(text(text="x" * 800_004))}, "prompt is too long: 200001 tokens"),
+        ({"model": "claude-opus-4-6", "messages": [*SAID, {"role": "assistant", "content": "y"}]}, "prefill"),
         ({"thinking": {"type": "hard"}}, "does not match any of"),
         ({"thinking": True}, "thinking: Input should be an object"),
         (
@@ -191,6 +199,8 @@ def test_what_the_vendor_would_refuse_is_refused(
         {"messages": said(text(cache_control={**MARK, "ttl": "1h"}), text(cache_control=MARK))},
         {"thinking": {"type": "enabled", "budget_tokens": 1999}},
         {"thinking": {"type": "between_tools"}},
+        {"model": "claude-haiku-4-5-20251001", "thinking": {"type": "enabled", "budget_tokens": 1024}},
+        {"model": "claude-opus-4-5", "messages": [*SAID, {"role": "assistant", "content": "y"}]},
         {"model": "claude-opus-5-5", "thinking": {"type": "adaptive"}, "output_config": {"effort": "max"}},
         {"max_tokens": 128_000, "stream": True},
         {"messages": [*SAID, {"role": "system", "content": "x"}]},

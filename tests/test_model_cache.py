@@ -173,7 +173,9 @@ def test_it_looks_back_twenty_blocks(double: ModelDouble, claude: anthropic.Anth
     assert counted(claude, messages=[{"role": "user", "content": blocks}])[1] == read
 
 
-@pytest.mark.parametrize(("model", "least"), [("claude-opus-5-5", 512), ("claude-sonnet-5-5", 1024), ("any", 1024)])
+@pytest.mark.parametrize(
+    ("model", "least"), [("claude-opus-5-5", 512), ("claude-haiku-4-5-20251001", 4096), ("any", 1024)]
+)
 def test_a_short_prefix_is_not_cached(double: ModelDouble, claude: anthropic.Anthropic, model: str, least: int) -> None:
     del double
     short, enough = [text(least * 4 - 4, mark=MARK)], [text(least * 4, mark=MARK)]

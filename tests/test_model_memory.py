@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -15,6 +16,7 @@ from grader.model.memory import Clock, Memory, Shelf
 from grader.model.script import Cut, Fail, Reply, Thinking, ToolCall, Turn, Unfaithful
 from grader.model.server import ModelDouble
 from grader.model.wires import Routes
+from grader.model.wires import anthropic_catalogue as catalogue
 from grader.model.wires.anthropic_vendor import AnthropicVendor
 from grader.model.wires.openai_vendor import OpenAIVendor
 from grader.model.wires.wire import Answer, ComputedWire, JsonObject, Vendor, json_answer
@@ -141,7 +143,8 @@ def test_anthropic_lists_models_in_pages(double: ModelDouble) -> None:
         assert [model.id for model in claude.models.list(limit=1)] == everything
         before = claude.models.list(limit=1, before_id=everything[2])
         assert ([model.id for model in before.data], before.has_more) == (everything[1:2], True)
-        assert claude.models.list(lifecycle=["retired"]).data == []
+        assert [model.id for model in claude.models.list(lifecycle=["retired"])] == ["claude-mythos-preview"]
+        assert "claude-mythos-preview" not in everything
         for wrong in ({"limit": 0}, {"limit": 1001}, {"after_id": "none"}, {"lifecycle": ["new"]}):
             with pytest.raises(anthropic.BadRequestError):
                 claude.models.list(**wrong)
@@ -187,3 +190,10 @@ def test_thinking_is_counted_and_kept_on_every_wire(double: ModelDouble) -> None
         assert (exchange.thinking, exchange.reasoning_tokens, exchange.output_tokens) == ("x" * 40, 10, 12)
         assert exchange.reply_id
         assert exchange.request.account
+
+
+def test_every_model_that_the_sdk_names_is_in_the_catalogue() -> None:
+    named = typing.get_args(typing.get_args(anthropic.types.Model)[0])
+    assert {catalogue.DATE.sub("", name) for name in named} == {model.id for model in catalogue.MODELS}
+    assert catalogue.model_named("claude-opus-4-5-20251101").id == "claude-opus-4-5"
+    assert catalogue.model_named("claude-opus-99") is catalogue.ANY

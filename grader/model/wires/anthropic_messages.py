@@ -10,8 +10,9 @@ from grader.model.journal import Request
 from grader.model.memory import Memory
 from grader.model.script import Refuse, Reply, Stop, Thinking, Turn
 from grader.model.wires.anthropic_cache import Plan, PromptCache
+from grader.model.wires.anthropic_catalogue import model_named
 from grader.model.wires.anthropic_diagnostics import Diagnostics, Fingerprint, fingerprint
-from grader.model.wires.anthropic_prompt import Piece, pieces_of
+from grader.model.wires.anthropic_prompt import Piece, pieces_of, prompt_tokens
 from grader.model.wires.anthropic_reading import draft_of, message_of
 from grader.model.wires.anthropic_rendering import events_of, frame, rendered, rendered_block, usage_of
 from grader.model.wires.anthropic_rules import check
@@ -28,6 +29,7 @@ from grader.model.wires.wire import (
     encoded,
     new_id,
     reasoning_tokens,
+    require,
     unknown_request,
     with_ids,
 )
@@ -74,6 +76,7 @@ class AnthropicMessages(ChatWire):
         kept = self._threads.find(body, request.account)
         try:
             check(whole, request.headers, resumes=self._resumes(whole), ours=self._made_up)
+            _check_length(whole)
             judge_thinking(self._signer, whole, request.headers, request.account)
         except Rejection as rejection:
             raise _as_sent(rejection, len(kept.messages) if kept else 0) from rejection
@@ -184,6 +187,11 @@ class AnthropicMessages(ChatWire):
 def _digest(message: JsonObject) -> str:
     """Stands for a message as the model reads it."""
     return prefixes(pieces_of({"messages": [message]}))[-1]
+
+
+def _check_length(body: JsonObject) -> None:
+    tokens, most = prompt_tokens(pieces_of(body)), model_named(body["model"]).context
+    require(tokens <= most, f"prompt is too long: {tokens} tokens > {most} maximum")
 
 
 def _type_for(request: Request, name: str) -> str:

@@ -25,7 +25,7 @@ class AnthropicModels(ComputedWire):
 
     def compute(self, request: Request) -> Answer:
         stages = _stages(request) or ["active", "deprecated"]
-        return json_answer(page_of([_info(model) for model in MODELS if "active" in stages], request.query))
+        return json_answer(page_of([_info(model) for model in MODELS if model.lifecycle in stages], request.query))
 
 
 class AnthropicModel(ComputedWire):
@@ -57,11 +57,11 @@ def _info(model: Claude) -> JsonObject:
         "id": model.id,
         "display_name": model.name,
         "created_at": "2026-01-01T00:00:00Z",
-        "lifecycle": "active",
+        "lifecycle": model.lifecycle,
         "line": model.line,
         "max_input_tokens": model.context,
         "max_tokens": model.most_output,
-        "deprecated_at": None,
+        "deprecated_at": None if model.lifecycle == "active" else "2026-05-01T00:00:00Z",
         "retires_at": None,
         "capabilities": None,  # null is allowed, and true: this model can what its script says
     }

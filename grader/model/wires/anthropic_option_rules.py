@@ -19,6 +19,7 @@ ORDER = (
     "in the following order: tools, system, messages."
 )
 UNSUPPORTED = {
+    "adaptive": "adaptive thinking is not supported on this model",
     "enabled": (
         '"thinking.type.enabled" is not supported for this model. Use "thinking.type.adaptive" and '
         '"output_config.effort" to control thinking behavior.'
@@ -47,7 +48,7 @@ def _check_thinking(body: JsonObject) -> None:
     require(isinstance(thinking, dict), "thinking: Input should be an object")
     kind = thinking.get("type")
     require(kind in THINKING, f"thinking: Input tag found using 'type' does not match any of: {kinds}")
-    require(kind in model_named(body["model"]).thinks, UNSUPPORTED.get(kind, f"thinking.type: {kind} is not supported"))
+    require(kind in model_named(body["model"]).thinks, UNSUPPORTED[kind])
     require(
         thinking.get("display") in (None, "summarized", "omitted", "updates"),
         f"thinking.{kind}.display: Input should be 'summarized' or 'omitted'",
