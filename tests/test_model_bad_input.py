@@ -155,14 +155,14 @@ def test_a_body_that_is_no_request_is_refused_in_the_vendors_words(double: Model
 
 
 def test_every_level_up_to_the_deepest_is_read(double: ModelDouble) -> None:
-    inner = DEEPEST - 6  # below body, tools, tool, function, parameters, and the list's own item
-    schema = json.loads('{"type":"object","x":' + "[" * inner + "]" * inner + "}")
-    tools = [{"type": "function", "function": {"name": "f", "parameters": schema}}]
-    ok = httpx2.post(double.openai_base_url + "/chat/completions", json=chat("hi", tools=tools), headers=HEADERS)
+    def sent(levels: int) -> httpx2.Response:
+        """A body of that depth; nothing else of the vendor's has a say in what `metadata` holds."""
+        deep = json.loads("[" * (levels - 2) + "]" * (levels - 2))
+        body = chat("hi", metadata={"user_id": deep})
+        return httpx2.post(double.anthropic_base_url + "/v1/messages", json=body, headers=HEADERS)
+
+    ok, refused = sent(DEEPEST), sent(DEEPEST + 1)
     assert ok.status_code == 200, ok.text
-    deeper = json.loads('{"type":"object","x":' + "[" * (inner + 2) + "]" * (inner + 2) + "}")
-    tools[0]["function"] = {"name": "f", "parameters": deeper}
-    refused = httpx2.post(double.openai_base_url + "/chat/completions", json=chat("hi", tools=tools), headers=HEADERS)
     assert (refused.status_code, "128 levels" in refused.text) == (400, True)
 
 
