@@ -116,7 +116,7 @@ def test_thinking_that_comes_back_as_it_was_is_taken(
     further = [*history, reply.to_param(), {"role": "user", "content": "And now?"}]
     ask(claude, further, model, thinking)
     seen = double.journal.requests()[-1].messages[1].blocks
-    assert [block.kind for block in seen] == ["thinking", "other", "thinking", "tool_use"]
+    assert [block.kind for block in seen] == ["thinking", "thinking", "thinking", "tool_use"]
     assert seen[0].text == "It may be at Arden."
 
 

@@ -53,7 +53,7 @@ def _block(block: JsonObject) -> Block:
         case "tool_result":
             text = plain_text(block.get("content"))
             return Block("tool_result", text=text, id=text_of(block.get("tool_use_id")), raw=block)
-        case "thinking":
+        case "thinking" | "redacted_thinking":
             return Block("thinking", text=text_of(block.get("thinking")), raw=block)
         case "image":
             return Block("image", raw=block)
