@@ -26,7 +26,7 @@ verify: $(READY)  ## the full proof of every lab: every program against every ch
 	$(BIN)/grader verify --stress 3
 
 attacks: $(READY)  ## the whole battery of hostile programs, at every level that this machine has
-	$(BIN)/python -m pytest tests/test_attacks.py tests/test_right_programs.py -m 'attacks or not attacks'
+	$(BIN)/python -m pytest tests/test_attacks.py tests/test_right_programs.py tests/test_aftermath.py -m 'attacks or not attacks'
 
 lint: $(READY)  ## ruff: rules and format
 	$(BIN)/ruff check .

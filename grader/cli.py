@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from grader.lab import Lab
     from grader.sandbox.levels import Level
     from grader.services.postgres import Status
+    from grader.session.events import Event
 
 _LAB_HELP = "lab-07, 7 or the folder's name; without it, the lab in whose work folder you stand"
 
@@ -166,6 +167,7 @@ def _check(arguments: argparse.Namespace) -> int:
     from grader import run  # noqa: PLC0415 - as above
     from grader.report import json_file  # noqa: PLC0415 - as above
     from grader.report.next_step import next_step  # noqa: PLC0415 - as above
+    from grader.report.run_record import RunRecord, find_cut_short  # noqa: PLC0415 - as above
     from grader.report.terminal import TerminalReport  # noqa: PLC0415 - as above
     from grader.sandbox.choose import choose  # noqa: PLC0415 - as above
 
@@ -178,12 +180,20 @@ def _check(arguments: argparse.Namespace) -> int:
     )
     report = TerminalReport(quiet=arguments.json == "-")
     report.begin(lab.name, lab.title, label, seed, isolation)
-    result = run.check_lab(request, report.listen)
-    # Interrupted because the terminal was closed? The report to a file is not lost for that.
-    with suppress(OSError) if result.interrupted else nullcontext():
-        report.end(result, next_step(lab, result))
-    if arguments.json:
-        json_file.write(result, arguments.json)
+    if before := find_cut_short(lab):
+        report.cut_short(before)
+    with RunRecord(lab, label, seed) as record:
+
+        def listen(event: Event) -> None:
+            record.listen(event)
+            report.listen(event)
+
+        result = run.check_lab(request, listen)
+        # Interrupted because the terminal was closed? The report to a file is not lost for that.
+        with suppress(OSError) if result.interrupted else nullcontext():
+            report.end(result, next_step(lab, result))
+        if arguments.json:
+            json_file.write(result, arguments.json)
     return result.exit_code
 
 

@@ -41,7 +41,7 @@ def keep(recording: Path, lab: Lab) -> None:
     with suppress(OSError):
         recording.replace(recording.with_name(LAST))
     for other in recording.parent.glob("wire-*.jsonl"):
-        if not _is_running(int(other.name.split("-")[1])):
+        if not is_running(int(other.name.split("-")[1])):
             other.unlink(missing_ok=True)
 
 
@@ -71,7 +71,8 @@ def read_last(lab: Lab) -> tuple[Exchange, ...]:
         ) from error
 
 
-def _is_running(process: int) -> bool:
+def is_running(process: int) -> bool:
+    """Whether a process of that number runs, ours or another user's."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -15,6 +15,7 @@ from grader.session.events import Ended, Event, Planned, Started
 from grader.verdict import CheckResult, Verdict
 
 if TYPE_CHECKING:
+    from grader.report.run_record import CutShort
     from grader.run import LabResult
     from grader.sandbox.levels import Isolation
 
@@ -50,6 +51,17 @@ class TerminalReport:
             self.console.print(Text(f"  {inert(isolation.reason)}", "dim"))
         if isolation.mend:
             self.console.print(Text(f"  stronger with: {isolation.mend}", "dim"))
+
+    def cut_short(self, before: CutShort) -> None:
+        """The run before was killed: how far it had come, and where that is kept."""
+        done = f"{before.graded} of {before.planned} checks" if before.planned else "its start, with nothing planned"
+        self.console.print(
+            Text(
+                f"the run before was killed after {done} ({before.passed} passed, seed {before.seed}); "
+                f"its verdicts: {before.path}",
+                "dim",
+            )
+        )
 
     def listen(self, event: Event) -> None:
         """One event of the session."""
