@@ -81,7 +81,9 @@ class Run:
         work = course / "work" / "lab-01-echo"
         shutil.copytree(course / "solutions" / "lab-01-echo" / "reference", work)
         moment.prepare(course, _STAY.format(fifo=str(fifo)))
-        self.process = self.grader("check", "1", "--json", str(self.report))
+        # A confined program could not signal; the other moments are brought about at the strongest level there is.
+        level = ("--isolation", "process") if moment.prepare is _while_it_starts else ()
+        self.process = self.grader("check", "1", "--json", str(self.report), *level)
         with fifo.open() as signalled:
             signalled.read(3)
         self.printed = ""

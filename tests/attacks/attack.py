@@ -19,7 +19,7 @@ from pathlib import Path
 
 from grader.sandbox import Level
 
-LEVELS = (Level.PROCESS,)  # that attacks are run at
+LEVELS = (Level.PROCESS, Level.LANDLOCK, Level.BUBBLEWRAP)  # that attacks are run at, where this machine has them
 PROGRAMS = Path(__file__).parent / "programs"
 KINDS = Path(__file__).parent / "kinds"
 

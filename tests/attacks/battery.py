@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import re
@@ -23,6 +24,7 @@ from grader.report import json_file
 from grader.report.terminal import TerminalReport
 from grader.run import LabResult, Request, check_lab
 from grader.sandbox import Isolation, Level
+from grader.sandbox.attack import attack as attack_level
 from grader.sandbox.launcher import Warden
 from grader.verdict import Verdict
 from tests.attacks.attack import KINDS, Attack, Expected
@@ -230,3 +232,9 @@ def can_run_alone() -> bool:
     return (
         shutil.which("unshare") is not None and subprocess.run(probe, capture_output=True, check=False).returncode == 0
     )
+
+
+@functools.cache
+def is_had(level: Level) -> bool:
+    """Whether this machine has a level: it withstands the attack that chooses levels."""
+    return level is Level.PROCESS or not attack_level(level).weak

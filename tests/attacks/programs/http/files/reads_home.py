@@ -11,5 +11,5 @@ from right import serve
 
 attempt("a key", lambda: open(HOST["home"]).read())
 attempt("shadow", lambda: open("/etc/shadow").read()[:100])
-attempt("the grader's home", lambda: os.listdir(os.path.expanduser("~root")))
+attempt("the grader's settings", lambda: open(os.path.expanduser("~root/.bashrc")).read()[:100])
 serve()

@@ -1,4 +1,4 @@
-"""Opens 300 connections to the model, sends half a request on each, and then does its work.
+"""Opens 300 connections to the model, sends half a request on each, hangs up, and then does its work.
 
 no effect
 """
@@ -18,4 +18,6 @@ for _ in range(300):
         FLOOD.append(connection)
     except OSError:
         break
+for connection in FLOOD:
+    connection.close()
 serve()
