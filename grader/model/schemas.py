@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
 
 Path = tuple[str, ...]
-# A document deeper than this is refused unread: the vendors' limits are far below, and walking it must not overflow.
-MAX_DEPTH = 60
+# A document deeper than this is refused unread: no body of a request is, and walking it must not overflow.
+MAX_DEPTH = 64
 BOTTOMLESS = f"it is nested more than {MAX_DEPTH} levels deep"
 SHOWN_MISMATCHES = 5
 # Keywords whose value is one schema, a list of schemas, or schemas by name.
