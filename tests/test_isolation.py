@@ -17,9 +17,10 @@ import psutil
 import pytest
 
 from grader.checking.program import Program, ProgramCrashed, Recipe, base_environment
+from grader.checking.within_reach import elsewhere, moved
 from grader.lab import read_lab
 from grader.run import Request, check_lab
-from grader.sandbox import Isolation, Launcher, Level, Limits, Reach, Running
+from grader.sandbox import Isolation, Launcher, Level, Limits, Reach, Relay, Running
 from grader.sandbox.attack import attack
 from tests import programs
 from tests.conftest import GradeProgram
@@ -407,3 +408,40 @@ def test_the_attack_itself_gets_through_where_nothing_stops_it() -> None:
     through = attack(Level.PROCESS).weak
     assert {"reads the checks", "reads the user's home", "signals another process"} <= set(through)
     assert len(through) == 11, "every attempt works when nothing is in its way: else it would prove nothing"
+
+
+@pytest.mark.parametrize(("url", "moves_to"), [
+    ("postgresql://me:a%40b@db.example:6000/d", "postgresql://me:a%40b@127.0.0.1:9/d"),
+    ("postgresql://me:x@/d?host=/run/pg&port=6000", "postgresql://me:x@127.0.0.1:9/d"),
+    ("postgresql://me:x@[fe80::1]/d?sslmode=verify-full", "postgresql://me:x@127.0.0.1:9/d?sslmode=verify-ca"),
+    ("postgresql://me:x@127.0.0.1:5432/d", None),
+    ("postgresql://me:x@localhost:5432/d?sslmode=disable", None),
+])  # fmt: skip
+def test_a_database_elsewhere_comes_within_reach(url: str, moves_to: str | None) -> None:
+    assert (elsewhere(url) is None) == (moves_to is None)
+    if moves_to:
+        assert moved(url, 9) == moves_to
+
+
+def test_a_database_behind_a_socket_file_is_called_over_tcp(start: Starter, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / ".s.PGSQL.5432"))
+        server.listen()
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(b"hello " + connection.recv(100))
+
+        threading.Thread(target=answer, daemon=True).start()
+        connect = elsewhere(f"postgresql://me:x@/d?host={tmp_path}")
+        assert connect is not None
+        relay = Relay(connect)
+        source = f"""
+import socket
+with socket.create_connection(("127.0.0.1", {relay.port})) as connection:
+    connection.sendall(b"you")
+    print(connection.recv(100).decode())
+"""
+        assert start.said(start.python(source, connect=(relay.port,))) == "hello you\n"
+        relay.close()

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import urlsplit
 
 from grader.checking.command import Command
 from grader.checking.expect import Mismatch
@@ -17,8 +16,10 @@ from grader.checking.mcp_http import McpHttp
 from grader.checking.mcp_messages import Mcp
 from grader.checking.mcp_stdio import McpStdio
 from grader.checking.program import Program, ProgramCrashed, Recipe
+from grader.checking.within_reach import elsewhere, moved, ports
 from grader.errors import GraderError, GraderFault
 from grader.model import ModelDouble
+from grader.sandbox import Level, Relay
 from grader.submission import copy_tree, without_room, write_fault
 
 if TYPE_CHECKING:
@@ -220,7 +221,11 @@ class Theatre:
         copy_tree(self._recipe.folder, home / "submission")
         environment = {**recipe.environment, "HOME": str(home / "scratch"), "TMPDIR": str(home / "scratch")}
         recipe = replace(
-            recipe, folder=home / "submission", environment=environment, own=home, connect=_ports(environment)
+            recipe,
+            folder=home / "submission",
+            environment=environment,
+            own=home,
+            connect=ports([*environment.values()]),
         )
         driver = DRIVERS[self.speaks](self._launcher, recipe, seconds=self._seconds)
         self._started.append(driver)
@@ -275,7 +280,7 @@ class Theatre:
                 stack.callback(database.drop)
             promised = {
                 **self._promised(model),
-                **({"DATABASE_URL": database.url} if database else {}),
+                **({"DATABASE_URL": self._within_reach(database.url)} if database else {}),
                 **(environment or {}),
             }
             recipe = replace(self._recipe, environment={**self._recipe.environment, **promised})
@@ -380,6 +385,14 @@ class Theatre:
             promised |= {"OPENAI_BASE_URL": model.openai_base_url, "OPENAI_API_KEY": "practice-key"}
         return promised
 
+    def _within_reach(self, url: str) -> str:
+        """The database's address as a program of this run can call it."""
+        if self._launcher.level is Level.PROCESS or (connect := elsewhere(url)) is None:
+            return url
+        relay = Relay(connect)
+        self._stack.callback(relay.close)
+        return moved(url, relay.port)
+
     def _create_database(self) -> Database | None:
         if self._leasing is None:
             return None
@@ -400,9 +413,3 @@ class Theatre:
             self._server = self._stack.enter_context(lease(purpose))
         except Exception as error:  # noqa: BLE001 - raised again in the check that needs the database
             self._server_error = error
-
-
-def _ports(environment: Mapping[str, str]) -> tuple[int, ...]:
-    """The ports of 127.0.0.1 in the addresses that a program is promised: those, and no others, it may call."""
-    addresses = [urlsplit(value) for value in environment.values() if "://" in value]
-    return tuple({address.port for address in addresses if address.hostname == "127.0.0.1" and address.port})

@@ -3,6 +3,7 @@
 from grader.sandbox.launcher import Launcher, PortTakenError
 from grader.sandbox.levels import Isolation, Level, Trial
 from grader.sandbox.limits import Limits, Reach
+from grader.sandbox.relay import Relay
 from grader.sandbox.running import Output, Running
 from grader.sandbox.watchdog import Overrun
 
@@ -15,6 +16,7 @@ __all__ = [
     "Overrun",
     "PortTakenError",
     "Reach",
+    "Relay",
     "Running",
     "Trial",
 ]

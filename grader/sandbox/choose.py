@@ -142,7 +142,7 @@ def _has_route() -> bool:
 def _mend(trial: Trial) -> str:
     match trial.level:
         case Level.CONTAINER:
-            return "docs/isolation.md#containers has the command."
+            return "docs/isolation.md#level-container has the command."
         case Level.BUBBLEWRAP:
             return _mend_bubblewrap()
         case Level.LANDLOCK if 0 < landlock.abi() < landlock.PORTS_SINCE:

@@ -22,6 +22,23 @@ _RESET_ON_CLOSE = struct.pack("=ii", 1, 0)
 Connect = Callable[[], socket.socket]
 
 
+class Relay:
+    """A port of 127.0.0.1 behind which a server is that confined programs cannot call themselves.
+
+    Attributes:
+        port: where they call it.
+    """
+
+    def __init__(self, connect: Connect) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
+        self.port = int(self._listener.getsockname()[1])
+        threading.Thread(target=_serve, args=(self._listener, connect), name=f"relay {self.port}", daemon=True).start()
+
+    def close(self) -> None:
+        """Refuse connections from now on."""
+        _shut(self._listener)
+
+
 class Inbound:
     """Lets the run reach a port of the program at the same port here, as soon as the program listens on it.
 
@@ -139,7 +156,8 @@ def _carry(near: socket.socket, connect: Connect, free: threading.BoundedSemapho
             return
         far.settimeout(None)
         for end in (near, far):
-            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if end.family != socket.AF_UNIX:
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         broken = threading.Event()
         back = threading.Thread(target=_pump, args=(far, near, broken), name="relay back", daemon=True)
         back.start()
