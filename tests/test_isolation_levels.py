@@ -55,6 +55,11 @@ def test_a_required_level_is_never_degraded() -> None:
     assert (fault.value.slug, fault.value.exit_code) == ("isolation-too-weak", 3)
 
 
+def test_a_required_container_says_what_it_lacks() -> None:
+    with pytest.raises(EnvironmentFault, match="GRADER_CONTAINER is not set to one-per-submission"):
+        choose.choose(required=Level.CONTAINER, attack_level=_only(Level.BUBBLEWRAP))
+
+
 def test_a_stronger_level_than_required_will_do() -> None:
     assert choose.choose(required=Level.LANDLOCK, attack_level=_only(Level.BUBBLEWRAP)).level is Level.BUBBLEWRAP
 

@@ -19,7 +19,7 @@ from typing import Any
 from grader.errors import GraderError
 from grader.places import cache_folder
 from grader.sandbox import probe
-from grader.sandbox.launcher import Launcher, Warden
+from grader.sandbox.launcher import Launcher, Warden, not_confined
 from grader.sandbox.levels import Level, Trial
 from grader.sandbox.limits import Limits
 
@@ -48,7 +48,7 @@ def attack(level: Level) -> Trial:
                 running.wait(_SECONDS)
                 said = running.last_words()
             except GraderError as error:
-                return Trial(level, (error.what,))
+                return Trial(level, (error.what.removeprefix(not_confined(level)),))
             finally:
                 launcher.close()
     return Trial(level, _through(said, targets["nonce"]))

@@ -66,7 +66,7 @@ def choose(
         isolation = _as_told(chosen, attack_level)
     else:
         known = None if afresh or required is not None else _remembered()
-        isolation = known or _remember(_strongest(attack_level))
+        isolation = known or _remember(_strongest(attack_level, container=required is Level.CONTAINER))
     if required is not None and not isolation.level.reaches(required):
         raise EnvironmentFault(
             f"programs can be confined at level '{isolation.level}' here, and '{required}' is required:"
@@ -79,7 +79,7 @@ def choose(
 
 def _as_told(level: Level, attack_level: Callable[[Level], Trial]) -> Isolation:
     if level is Level.CONTAINER:
-        isolation = _strongest(attack_level)
+        isolation = _strongest(attack_level, container=True)
         trial = isolation.tried[0] if isolation.level is not Level.CONTAINER else Trial(level, ())
     else:
         isolation = Isolation.chosen(level)
@@ -91,10 +91,11 @@ def _as_told(level: Level, attack_level: Callable[[Level], Trial]) -> Isolation:
     return isolation
 
 
-def _strongest(attack_level: Callable[[Level], Trial]) -> Isolation:
+def _strongest(attack_level: Callable[[Level], Trial], *, container: bool) -> Isolation:
+    """The strongest level that holds; `container`: say why it is no container even where nobody told of one."""
     tried: list[Trial] = []
     why_no_container = _why_no_container()
-    if TOLD in os.environ:
+    if container or TOLD in os.environ:
         tried.append(Trial(Level.CONTAINER, (why_no_container,) if why_no_container else ()))
     for level in _MAC if sys.platform == "darwin" else _LINUX:
         trial = attack_level(level)

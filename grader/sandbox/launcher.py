@@ -214,7 +214,7 @@ class Launcher:
             answer, handed = self._answers.pop() if self._answers else ({"error": "it has gone"}, [])
         if "unconfined" in answer:
             raise GraderFault(
-                f"the program cannot be confined at level '{self.level}': {answer['unconfined']}",
+                f"{not_confined(self.level)}{answer['unconfined']}",
                 mend="Run `grader doctor`: it attacks the level again.",
                 slug="not-confined",
             )
@@ -292,6 +292,11 @@ def _pump(read: int, running: Running) -> None:
                 running.flooded = True
                 running.signal(signal.SIGKILL)
     running.drained.set()
+
+
+def not_confined(level: Level | None) -> str:
+    """How the message begins that says why a program could not be confined."""
+    return f"the program cannot be confined at level '{level}': "
 
 
 def _warden_lost(why: str) -> GraderFault:
