@@ -160,6 +160,7 @@ def _cases() -> list[object]:
         )
         for moment in MOMENTS
         for victim in ("command", "session", "warden", "keeper")
+        if (moment, victim) != ("before_its_start", "keeper")  # it is made when the first program is wanted
     ]
 
 

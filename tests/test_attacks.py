@@ -76,6 +76,20 @@ def test_a_database_that_grows_without_end_is_named(outcome: Callable[[Attack, L
     assert "The program's database has grown to " in said, said
 
 
+@pytest.mark.attacks
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("memory_hog_children", "MiB"), ("fills_its_folder", "MiB"), ("files_without_end", "files")],
+)
+def test_what_a_program_takes_too_much_of_is_named(
+    name: str, said: str, outcome: Callable[[Attack, Level], Outcome]
+) -> None:
+    (greedy,) = (attack for attack in CORPUS if attack.name == name)
+    verdict = outcome(greedy, Level.PROCESS).said
+    assert "crashed" in verdict.splitlines()[0], verdict
+    assert said in verdict, verdict
+
+
 def test_the_corpus_covers_what_it_should() -> None:
     families = {attack.family for attack in CORPUS}
     assert len(CORPUS) >= 100

@@ -7,6 +7,7 @@ first line says what it tries. Then, on lines of their own:
     no effect              the work is right: it passes, and the attack changes, reads and reaches nothing
     gets through at: LEVEL the levels that do not claim to stop it, with a comma between them
     alone                  it could hurt others on this machine: it runs in process numbers (a pid namespace) of its own
+    patient                it takes time to do harm: it gets that of right work, where others get little
     sample                 part of the quick battery
 """
 
@@ -41,6 +42,7 @@ class Attack:
         tries: one sentence.
         through: levels that do not claim to stop it.
         alone: it is run in a pid namespace of its own.
+        patient: it is given as much time as right work.
         sample: it is part of the quick battery.
         path: its file, or the folder with its files.
     """
@@ -52,6 +54,7 @@ class Attack:
     expected: Expected
     through: frozenset[Level]
     alone: bool
+    patient: bool
     sample: bool
     path: Path
 
@@ -77,7 +80,7 @@ def read_attack(path: Path) -> Attack:
     lines = [line.strip() for line in rest.splitlines() if line.strip()]
     expected = [line for line in lines if line in tuple(Expected)]
     through = [line.removeprefix("gets through at:") for line in lines if line.startswith("gets through at:")]
-    flags = [line for line in lines if line in ("alone", "sample")]
+    flags = [line for line in lines if line in ("alone", "patient", "sample")]
     if not tries.endswith(".") or len(expected) != 1 or len(expected) + len(through) + len(flags) != len(lines):
         raise ValueError(f"{path} must say what it tries, what must come of it, and nothing unknown: {doc!r}")
     return Attack(
@@ -88,6 +91,7 @@ def read_attack(path: Path) -> Attack:
         expected=Expected(expected[0]),
         through=frozenset(Level(name.strip()) for line in through for name in line.split(",")),
         alone="alone" in flags,
+        patient="patient" in flags or expected == [Expected.NO_EFFECT],
         sample="sample" in flags,
         path=path,
     )

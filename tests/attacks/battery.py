@@ -187,7 +187,7 @@ def _course(attack: Attack, folder: Path) -> Lab:
     lab = read_lab(course, name)
     limits = replace(lab.limits, seconds_per_check=2)
     ready = 4
-    if attack.expected is Expected.NO_EFFECT:
+    if attack.patient:
         limits, ready = replace(lab.limits, seconds=240, seconds_per_check=30), 40
     files = ("**/*",)  # whatever the attack brings: what is never staged must be refused by name
     if attack.kind != "pytest":
