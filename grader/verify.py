@@ -6,7 +6,7 @@ import threading
 import time
 import tomllib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
@@ -193,12 +193,20 @@ def _try_all(lab: Lab, depth: Depth, first: int, jobs: int, say: Say) -> list[Tr
 
         with ThreadPoolExecutor(jobs) as pool:
             try:
-                return list(pool.map(trial, work))
+                return _results([pool.submit(trial, item) for item in work])
             except KeyboardInterrupt:
                 stopping.set()
                 pool.shutdown(wait=False, cancel_futures=True)
                 sessions.close()  # with it what runs now: nobody waits for its end
                 raise
+
+
+def _results(futures: list[Future[Trial]]) -> list[Trial]:
+    """All results in their order, or the first error; a signal that comes just before a wait is heard behind it."""
+    while True:
+        done, running = wait(futures, timeout=1, return_when=FIRST_EXCEPTION)
+        if not running or any(future.exception() for future in done):
+            return [future.result() for future in (futures if not running else done)]
 
 
 def _try(candidate: Candidate, request: Request) -> Trial:

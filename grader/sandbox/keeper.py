@@ -61,7 +61,8 @@ class _Kept:
 class Keeper:
     """Serves one run until it closes its connection or dies."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, warden: int) -> None:
+        self._warden = warden
         self._connection = connection
         self._line = Line(connection)
         self._kept: dict[int, _Kept] = {}
@@ -73,7 +74,7 @@ class Keeper:
         wake = family.wake_on_signals()
         signal.signal(signal.SIGTERM, lambda *_: None)
         kernel.die_with_parent(signal.SIGTERM)  # in order: what its programs have forked away dies too
-        stopping = False
+        stopping = os.getppid() != self._warden  # it ended before we could hear of it
         while not stopping:
             ready, _, _ = select.select([self._connection.fileno(), wake], [], [], self._until_next_look())
             if wake in ready:
