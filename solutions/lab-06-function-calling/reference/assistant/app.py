@@ -36,6 +36,9 @@ def _storable(text: str) -> str:
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
+UserId = Annotated[str | None, Header(alias="X-User")]
+
+
 class Chat(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
     conversation: Name
@@ -117,7 +120,6 @@ def create_app(settings: Settings) -> FastAPI:
         await pool.close(timeout=1)
 
     app = FastAPI(lifespan=lifespan)
-    UserId = Annotated[str | None, Header(alias="X-User")]
 
     def service() -> Service:
         found: Service = app.state.service
