@@ -16,7 +16,7 @@ import openai
 import pytest
 
 from grader.model.journal import Exchange, Request
-from grader.model.script import Cut, Disconnect, Fail, Garbage, Hold, Reply, Slow, Step
+from grader.model.script import Cut, Disconnect, Fail, Garbage, Hold, Reply, Slow, Step, ToolCall
 from grader.model.server import ModelDouble
 
 HELLO: list[Any] = [{"role": "user", "content": "hello"}]
@@ -291,3 +291,70 @@ def watch(double: ModelDouble, closed: threading.Event) -> None:
             closed.set()
 
     double.journal.ended = note  # type: ignore[method-assign]  # the test looks over the server's shoulder
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "delta"),
+    [
+        ("/v1/messages", {"model": "m", "max_tokens": 9, "messages": HELLO}, "text_delta"),
+        ("/v1/chat/completions", {"model": "m", "messages": HELLO}, '"content"'),
+        ("/v1/responses", {"model": "m", "input": "hello"}, "output_text.delta"),
+    ],
+)
+def test_a_reply_that_is_held_in_its_middle_shows_its_beginning(
+    double: ModelDouble, path: str, body: dict[str, Any], delta: str
+) -> None:
+    gate = threading.Event()
+    double.script(Hold(LONG, gate, after_events=6))
+    headers = {"authorization": "Bearer k", "x-api-key": "k", "anthropic-version": "2023-06-01"}
+    url = double.anthropic_base_url + path
+    mark = double.journal.mark()
+    with httpx2.stream("POST", url, json={**body, "stream": True}, headers=headers, timeout=PATIENCE) as reply:
+        lines = reply.iter_lines()
+        assert any(delta in line for line in lines)  # while the rest is held
+        assert double.journal.since(mark) == ()
+        gate.set()
+        list(lines)
+    assert last(double).reply_text == LONG.text
+
+
+def test_a_plain_reply_that_is_held_in_its_middle_is_late_as_a_whole(
+    double: ModelDouble, claude: anthropic.Anthropic
+) -> None:
+    gate = threading.Event()
+    double.script(Hold(Reply("late"), gate, after_events=3))
+    threading.Timer(0.05, gate.set).start()
+    assert "late" in str(claude.messages.create(model="any", max_tokens=9, messages=HELLO).content)
+    assert gate.is_set()
+
+
+def test_a_cut_behind_a_hold_still_cuts(double: ModelDouble, gpt: openai.OpenAI) -> None:
+    gate = threading.Event()
+    gate.set()
+    double.script(Cut(Hold(LONG, gate, after_events=2), 4))
+    with pytest.raises(openai.APIConnectionError):
+        list(gpt.chat.completions.create(model="any", messages=HELLO, stream=True))
+    assert last(double).error == "cut after 4 events"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_arguments_that_are_no_json_reach_the_program_as_written(
+    double: ModelDouble, gpt: openai.OpenAI, *, stream: bool
+) -> None:
+    call = ToolCall("find", {}, id="call_1", written='{"status": "boo')
+    tool: Any = {"type": "function", "name": "find", "parameters": {"type": "object"}}
+    chat: Any = {"type": "function", "function": {"name": "find", "parameters": {"type": "object"}}}
+    double.script(call, call)
+    calls: Any
+    if stream:
+        said = gpt.responses.create(model="any", input="hello", tools=[tool], stream=True)
+        seen = [event.arguments for event in said if event.type == "response.function_call_arguments.done"]
+        chunks = gpt.chat.completions.create(model="any", messages=HELLO, tools=[chat], stream=True)
+        calls = [call for chunk in chunks for choice in chunk.choices for call in choice.delta.tool_calls or ()]
+        seen.append("".join(call.function.arguments for call in calls))
+    else:
+        output: Any = gpt.responses.create(model="any", input="hello", tools=[tool]).output
+        calls = gpt.chat.completions.create(model="any", messages=HELLO, tools=[chat]).choices[0].message.tool_calls
+        seen = [output[0].arguments, calls[0].function.arguments]
+    assert seen == [call.written] * 2
+    assert last(double).tool_calls == (call,)

@@ -1,6 +1,7 @@
 """All that a check may import: say what is expected, drive the program, script the model, read the database."""
 
 from grader.checking.command import Command, Finished
+from grader.checking.event_stream import Event, EventStream
 from grader.checking.expect import Mismatch, check, expect, expect_equal, note
 from grader.checking.mcp_http import McpHttp
 from grader.checking.mcp_messages import Answer, Mcp
@@ -39,6 +40,8 @@ __all__ = [
     "Conversation",
     "Cut",
     "Disconnect",
+    "Event",
+    "EventStream",
     "Exchange",
     "Fail",
     "Finished",

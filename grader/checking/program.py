@@ -6,13 +6,14 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx2
 
+from grader.checking.event_stream import EventStream
 from grader.checking.expect import Mismatch, shown
 from grader.checking.strict_json import read_json
 from grader.sandbox import Launcher, Limits, Output, PortTakenError, Reach, Running
@@ -155,6 +156,28 @@ class Program:
         except BaseException as error:
             error.add_note(asked)  # the check's own deadline: whoever reports it can name the request
             raise
+
+    @contextlib.contextmanager
+    def events(
+        self, path: str, *, json: Any, headers: Mapping[str, str] | None = None, seconds: float | None = None
+    ) -> Iterator[EventStream]:
+        """POST and read the answer as server-sent events, one after another as they arrive.
+
+        Raises:
+            ProgramTimeout, ProgramCrashed, Mismatch: as `request`; also while the events are read.
+        """
+        asked = f"POST {path}"
+        limit = seconds or self._seconds
+        try:
+            with self._client.stream("POST", path, json=json, headers=headers, timeout=limit) as reply:
+                if reply.status_code != 200:
+                    body = _read(reply, asked, time.monotonic() + limit).decode("utf-8", "backslashreplace")
+                    raise Mismatch(f"{asked} gives no stream", expected="200", observed=f"{reply.status_code} {body}")
+                yield EventStream(asked, reply.headers.get("content-type", ""), reply.iter_raw(), limit)
+        except httpx2.TimeoutException as error:
+            raise self._timeout(asked, limit) from error
+        except httpx2.TransportError as error:
+            raise self._broken(asked, error) from error
 
     def get(self, path: str, **options: Any) -> Response:
         """`request("GET", …)`."""

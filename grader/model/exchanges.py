@@ -182,7 +182,9 @@ class Desk:
         if prepared is not None:
             ids = (prepared.reply_id, *(call.id or "" for call in prepared.tool_calls))
             self._playbook.gave(request, ids, prepared.reply_text)
-        waits = (*gates, *manner.waits)
+        streams = prepared is not None and bool(prepared.frames)
+        pauses = () if streams else tuple(gate for _, gate in manner.pauses)  # a plain reply has no middle
+        waits = (*gates, *manner.waits, *pauses)
         deferred = wire.defer(request, prepared, manner.step, waits) if isinstance(wire, ChatWire) else None
         if deferred is not None:
             self.check_reply(wire, deferred, request)
@@ -248,9 +250,7 @@ class Desk:
         if cut:
             ending = f"ended with {manner.cut_error.status}" if manner.cut_error else "cut"
             record.error = f"{ending} after {manner.cut_after} events" if prepared.frames else "cut in half"
-        return await send_answer(
-            http, prepared, headers, record.write_down, cut_after=manner.cut_after, last_words=last_words
-        )
+        return await send_answer(http, prepared, headers, record.write_down, manner=manner, last_words=last_words)
 
     def _error(
         self, vendor: Vendor, rejection: Rejection, record: Record, extra: dict[str, str] | None = None

@@ -328,7 +328,7 @@ def _plain(value: Any) -> Any:
 
 
 def _exchange(record: dict[str, Any]) -> Exchange:
-    calls = tuple(ToolCall(call["name"], call["arguments"], id=call["id"]) for call in record["tool_calls"])
+    calls = tuple(ToolCall(**call) for call in record["tool_calls"])
     return Exchange(**{**record, "request": _request(record["request"]), "tool_calls": calls})
 
 

@@ -33,6 +33,9 @@ class ToolCall:
     name: str
     arguments: dict[str, Any]
     id: str | None = field(default=None, kw_only=True)
+    # OpenAI's wires carry arguments as text, and a model may write something else than a JSON object: this.
+    # Anthropic's carry an object: there it is `arguments`.
+    written: str | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -129,10 +132,11 @@ class Slow:
 
 @dataclass(frozen=True)
 class Hold:
-    """The step, once the gate is set."""
+    """The step, once the gate is set; with `after_events` a stream stops there, and its beginning goes out before."""
 
     step: Step
     gate: Gate
+    after_events: int = field(default=0, kw_only=True)
 
 
 @dataclass(frozen=True)

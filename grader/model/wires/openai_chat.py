@@ -29,6 +29,7 @@ from grader.model.wires.wire import (
     reasoning_tokens,
     text_of,
     with_ids,
+    written,
 )
 
 FINISH_REASONS: dict[Stop, str] = {
@@ -258,7 +259,7 @@ def _rendered(turn: Turn | Refuse, request: Request, stop: Stop, usage: JsonObje
 
 
 def _rendered_call(call: ToolCall) -> JsonObject:
-    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": canonical(call.arguments)}}
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": written(call)}}
 
 
 def _chunks(completion: JsonObject, *, include_usage: bool) -> Iterator[JsonObject]:

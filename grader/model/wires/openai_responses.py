@@ -31,6 +31,7 @@ from grader.model.wires.wire import (
     reasoning_tokens,
     text_of,
     with_ids,
+    written,
 )
 
 # Characters of the part of sealed reasoning that the rest is the seal of.
@@ -241,7 +242,7 @@ class OpenAIResponses(ChatWire):
                     "status": "completed",
                     "call_id": part.id,
                     "name": part.name,
-                    "arguments": canonical(part.arguments),
+                    "arguments": written(part),
                 }
             case Thinking():
                 shown = summarised and not part.redacted

@@ -302,6 +302,11 @@ def with_ids(turn: Turn, prefix: str) -> Turn:
     return Turn(*parts, stop=turn.stop)
 
 
+def written(call: ToolCall) -> str:
+    """The arguments as the model writes them."""
+    return canonical(call.arguments) if call.written is None else call.written
+
+
 def as_turn(step: Step) -> Turn | Refuse:
     """A bare Reply or ToolCall is a turn of one."""
     match step:
@@ -317,7 +322,7 @@ def output_tokens(turn: Turn | Refuse) -> int:
     """Tokens of text, thinking and tool calls' names and arguments; never zero, as at the vendors'."""
     if isinstance(turn, Refuse):
         return max(1, tokens_of(len(turn.text)))
-    calls = sum(len(call.name) + len(canonical(call.arguments)) for call in turn.tool_calls)
+    calls = sum(len(call.name) + len(written(call)) for call in turn.tool_calls)
     return max(1, tokens_of(len(turn.text) + calls)) + reasoning_tokens(turn)
 
 

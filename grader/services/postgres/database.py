@@ -192,16 +192,17 @@ class Database:
             raise self._refused(error, statement) from error
 
     @contextmanager
-    def locked(self, *tables: str) -> Iterator[Locked]:
-        """Keep everybody else from these tables, reads too, while the block runs.
+    def locked(self, *tables: str, readable: bool = False) -> Iterator[Locked]:
+        """Keep everybody else from these tables while the block runs.
 
         Args:
             tables: with their schema, as in `public.shipments`.
+            readable: others may read them, and only their writes wait; without it, reads wait too.
 
         Raises:
             QueryRefusedError: a table is not there, or stays in use for 2 seconds.
         """
-        statement = f"LOCK TABLE {', '.join(tables)} IN ACCESS EXCLUSIVE MODE"
+        statement = f"LOCK TABLE {', '.join(tables)} IN {'SHARE' if readable else 'ACCESS EXCLUSIVE'} MODE"
         with self._write() as connection:
             try:
                 connection.execute("SET idle_in_transaction_session_timeout = 0")
