@@ -41,7 +41,10 @@ DRIVERS: dict[str, type[Driver]] = {
 
 
 class FreshStage(Protocol):
-    """What the fixture `fresh_stage` gives: a stage with its own program, database and double, gone after the check."""
+    """What `fresh_stage` gives: a stage with its own program, database and double, gone after the check.
+
+    `shared_stage` gives one that stays: all checks that ask for the same variables share it.
+    """
 
     def __call__(self, environment: Mapping[str, str] | None = None) -> Stage: ...
 
@@ -162,6 +165,19 @@ class Stage:
         self._driver.close()
 
 
+@dataclass
+class Shared:
+    """A warm stage: whether the check under way has asked for it, and how often it had to be started."""
+
+    stage: Stage | None = None
+    used: bool = False
+    starts: int = 0
+    failure: ProgramCrashed | None = None
+
+
+Environment = tuple[tuple[str, str], ...]
+
+
 class Theatre:
     """Makes the stages of one run: holds the launcher, the database lease and what programs are promised.
 
@@ -195,14 +211,12 @@ class Theatre:
         self._stack = ExitStack()
         self._server: Server | None = None
         self._server_error: BaseException | None = None
-        self._shared: Stage | None = None
-        self._shared_used = False
+        self._shared: dict[Environment, Shared] = {}
         self._starts = 0
         self._started: list[Driver] = []
         self._printed: list[tuple[Driver, int]] = []
         self._ended = 0
         self._doubles: list[ModelDouble] = []
-        self._shared_starts = 0
         self.start_failure: ProgramCrashed | None = None
         self.lost: GraderError | None = None
         self._leasing: threading.Thread | None = None
@@ -239,32 +253,37 @@ class Theatre:
             (*(driver.kept.text(began.get(driver, 0)) for driver in self._started), *map("{}\n".format, ended))
         )
 
-    def shared(self) -> Stage:
-        """The run's one warm stage, started on first use and again when a check left it dead.
+    def shared(self, environment: Mapping[str, str] | None = None) -> Stage:
+        """The run's warm stage for these variables, started on first use and again when a check left it dead.
 
         Raises:
             ProgramCrashed: it does not start, or died too often.
         """
         if self.start_failure:
             raise self.start_failure
-        self._shared_used = True
+        shared = self._shared.setdefault(tuple(sorted((environment or {}).items())), Shared())
+        if shared.failure:
+            raise shared.failure
+        shared.used = True
         try:
-            if self._shared is None:
-                self._shared_starts += 1
-                self._shared = self._stack.enter_context(self.fresh())
-            elif not self._shared.alive:
-                self._shared_starts += 1
-                if self._shared_starts > SHARED_STARTS:
+            if shared.stage is None:
+                shared.starts += 1
+                shared.stage = self._stack.enter_context(self.fresh(environment))
+            elif not shared.stage.alive:
+                shared.starts += 1
+                if shared.starts > SHARED_STARTS:
                     raise ProgramCrashed(
                         f"the program had to be started {SHARED_STARTS} times and is not started again",
-                        self._shared.output,
+                        shared.stage.output,
                         "Mend the checks above that crashed or timed out first.",
                     )
-                self._shared.revive()
+                shared.stage.revive()
         except ProgramCrashed as crash:
-            self.start_failure = crash
+            shared.failure = crash
+            if not environment:  # it would not start for any other check either
+                self.start_failure = crash
             raise
-        return self._shared
+        return shared.stage
 
     @contextmanager
     def fresh(self, environment: Mapping[str, str] | None = None) -> Iterator[Stage]:
@@ -295,7 +314,8 @@ class Theatre:
 
     def begin(self, check: str) -> None:
         """A check begins: what programs send from now on is recorded under its name."""
-        self._shared_used = False
+        for shared in self._shared.values():
+            shared.used = False
         self._printed = [(driver, driver.kept.total) for driver in self._started if driver.alive]
         self._started = [driver for driver, _ in self._printed]
         self._ended = len(self._server.ended) if self._server else 0
@@ -366,8 +386,9 @@ class Theatre:
 
     def after_hang(self) -> None:
         """The last check hung or saw a crash: the next one gets a program that has been started anew."""
-        if self._shared and self._shared_used:
-            self._shared.kill()
+        for shared in self._shared.values():
+            if shared.stage and shared.used:
+                shared.stage.kill()
             self._shared.end_sessions()
 
     def close(self) -> None:

@@ -192,8 +192,8 @@ class CheckingSession:
         return self.theatre.shared()
 
     @pytest.fixture(scope="session")
-    def shared_stage(self, _furnished: None) -> Callable[[], Stage]:
-        """For a lab's session fixtures: the warm stage, asked for each time it is used."""
+    def shared_stage(self, _furnished: None) -> Callable[..., Stage]:
+        """The warm stage, or one more with other variables, that all checks share; asked for each time it is used."""
         return self.theatre.shared
 
     @pytest.fixture

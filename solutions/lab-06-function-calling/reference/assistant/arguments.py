@@ -28,6 +28,10 @@ Id = Annotated[str, Field(min_length=1, max_length=40), AfterValidator(_without_
 Day = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$", description="A day, YYYY-MM-DD."), AfterValidator(_real_day)]
 
 
+# Pydantic does not check defaults: a status may be left out, but not be null.
+LEFT_OUT: Any = None
+
+
 class Arguments(BaseModel):
     """Strict: `"20"` is no integer, and a field that nobody asked for is an error, not a whim."""
 
@@ -37,7 +41,7 @@ class Arguments(BaseModel):
 class FindShipments(Arguments):
     """Lists shipments, by their id. Narrow it down by status."""
 
-    status: Literal["booked", "in_transit", "customs_hold", "delivered", "cancelled"] | None = None
+    status: Literal["booked", "in_transit", "customs_hold", "delivered", "cancelled"] = LEFT_OUT
     limit: int = Field(default=20, ge=1, le=50)
 
 
@@ -56,7 +60,7 @@ class GetEvents(Arguments):
 class ListInvoices(Arguments):
     """Lists invoices, by their id. Amounts are in cents of the invoice's currency."""
 
-    status: Literal["open", "paid", "disputed"] | None = None
+    status: Literal["open", "paid", "disputed"] = LEFT_OUT
 
 
 class BookPickup(Arguments):
@@ -130,4 +134,9 @@ def schemas() -> list[tuple[str, str, dict[str, Any]]]:
 
 def _schema(kind: type[Arguments]) -> dict[str, Any]:
     schema = kind.model_json_schema()
-    return {key: schema[key] for key in ("type", "properties", "required", "additionalProperties") if key in schema}
+    properties = {
+        name: {key: value for key, value in field.items() if key != "title" and value is not None}
+        for name, field in schema["properties"].items()
+    }
+    kept = {key: schema[key] for key in ("type", "required", "additionalProperties") if key in schema}
+    return {**kept, "properties": properties}

@@ -11,6 +11,7 @@ from assistant import approvals, memory
 from assistant.arguments import read_arguments
 from assistant.budgets import INVALID, used_up
 from assistant.database import Connection, Pool
+from assistant.effects import known_effect
 from assistant.errors import ToolError
 from assistant.replies import Run, Step
 from assistant.running import Working
@@ -89,8 +90,9 @@ class Engine:
         async with self.pool.connection() as connection:
             for index in step.open_calls:
                 call = step.reply.calls[index]
-                if not approvals.needs_approval(call, user.role):
-                    ready.append(index)
+                known = await known_effect(connection, run.conversation, call.id)
+                if known or not approvals.needs_approval(call, user.role):
+                    ready.append(index)  # a repetition is answered with the first result: nobody is asked again
                     continue
                 await approvals.ask(connection, run, step.position, index, call, self.settings.approval_seconds)
                 match await approvals.decision_of(connection, run, step.position, index):

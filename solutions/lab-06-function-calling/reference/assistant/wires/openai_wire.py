@@ -25,7 +25,8 @@ class OpenAIWire(Wire):
         self._client = openai.AsyncOpenAI(max_retries=0)
 
     def _broken(self, error: Exception) -> bool:
-        return isinstance(error, openai.APIConnectionError)
+        # An error event in a stream comes without a status.
+        return isinstance(error, openai.APIError) and not isinstance(error, openai.APIStatusError)
 
     async def _attempt(self, conversation: Sequence[Run], on_text: OnText) -> Reply:
         stream = await self._client.chat.completions.create(

@@ -84,7 +84,7 @@ def _pause(error: Exception, attempt: int) -> float:
             return min(float(headers[name]) * unit, LONGEST_WAIT)
         except (KeyError, ValueError):
             continue
-    return random.uniform(0.5, 1.0) * 0.2 * 2**attempt
+    return random.uniform(0.5, 1.0) * 0.1 * 2**attempt
 
 
 def _headers(error: Exception) -> Mapping[str, str]:

@@ -1,0 +1,1 @@
+"""The dispatch assistant on Starlette; each conversation is one document."""
