@@ -24,7 +24,7 @@ class Event:
 
 
 class EventStream:
-    """The events of one answer. Comments and fields other than `event` and `data` are passed over, as the standard says.
+    """The events of one answer. Comments and other fields than `event` and `data` are passed over.
 
     Attributes:
         kind: the answer's content type.

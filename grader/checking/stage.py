@@ -389,7 +389,7 @@ class Theatre:
         for shared in self._shared.values():
             if shared.stage and shared.used:
                 shared.stage.kill()
-            self._shared.end_sessions()
+                shared.stage.end_sessions()
 
     def close(self) -> None:
         """Close every stage and end the lease."""

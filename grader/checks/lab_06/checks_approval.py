@@ -141,7 +141,7 @@ def lets_approvals_expire(tight_desk: Desk, cast: Cast) -> None:
     talk = desk.talk(cast, cast.clerk).script(credit, Reply("Too late."))
     (approval,) = talk.say().expect("awaiting_approval").approvals
     # The database's clock says when: nothing is waited for that depends on how fast this machine is.
-    desk.stage.database.rows("SELECT pg_sleep(1.2)")
+    desk.stage.database.rows("SELECT pg_sleep(2.2)")
     expect_error(desk.decide(cast.clerk, approval), (410,), "expired", "a yes that comes too late")
     expect_error(desk.decide(cast.clerk, approval, "deny"), (410,), "expired", "a no that comes too late")
     talk.say().expect("answered")
@@ -152,7 +152,7 @@ def lets_approvals_expire(tight_desk: Desk, cast: Cast) -> None:
 
 @check(task="approval", after=("binds_the_approval_to_its_arguments",), seconds=25)
 def survives_a_kill_between_approval_and_effect(desk: Desk, cast: Cast) -> None:
-    """Killed after the yes and before the credit, the message sent again goes on: one credit, and nobody is asked again."""
+    """Killed after the yes and before the credit, the message sent again goes on: one credit, no second question."""
     invoice = cast.invoice()
     credit = ToolCall("issue_credit", cast.credit(invoice), id=cast.call_id())
     talk = desk.talk(cast, cast.clerk).script(credit, Reply("Credited."))

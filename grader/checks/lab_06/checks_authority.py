@@ -121,7 +121,7 @@ def keeps_conversations_to_their_user(desk: Desk, cast: Cast) -> None:
     read_ended(desk.decide(owner, approval, "deny")).expect("answered")
 
 
-def _become(desk: Desk, user_id: str, role: str, customer: Customer | None | str = "same") -> None:
+def _become(desk: Desk, user_id: str, role: str, customer: Customer | str | None = "same") -> None:
     """Another service of the company changes what somebody may do."""
     if isinstance(customer, str):
         desk.stage.database.change("UPDATE public.users SET role = %s WHERE user_id = %s", [role, user_id])

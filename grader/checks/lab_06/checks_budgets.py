@@ -13,7 +13,7 @@ STOP_SECONDS = 6.0  # of the machine's patience, not of the brief's
 
 @check(task="budgets", after=("answers_with_the_help_of_a_tool",))
 def stops_after_max_steps(tight_desk: Desk, cast: Cast) -> None:
-    """A model that never ends is stopped after MAX_STEPS calls; its last calls are not carried out, and the talk goes on."""
+    """A model that never ends is stopped after MAX_STEPS; its last calls are not carried out, and the talk goes on."""
     customer = cast.customer()
     talk = tight_desk.talk(cast, cast.booker(customer))
     shipment = cast.booked(customer)
@@ -94,8 +94,8 @@ def stops_at_max_identical(tight_desk: Desk, cast: Cast) -> None:
 
 @check(task="budgets", after=("answers_with_the_help_of_a_tool",), seconds=30)
 def stops_after_max_seconds(fresh_stage: FreshStage, cast: Cast) -> None:
-    """After MAX_SECONDS the run ends, whether it waits for the model or for a tool, and what it waited for is let go."""
-    desk = Desk(fresh_stage({"MAX_SECONDS": "1", "TOOL_SECONDS": "60"}))
+    """After MAX_SECONDS the run ends, whether it waits for the model or a tool, and what it waited for is let go."""
+    desk = Desk(fresh_stage({"MAX_SECONDS": "2", "TOOL_SECONDS": "60"}))
     customer = cast.customer()
     shipment = cast.booked(customer)
     talk = desk.talk(cast, cast.booker(customer)).script(Reply("Too late."))

@@ -22,12 +22,12 @@ from grader.checking import (
 
 from .cast import Cast
 from .desk import Desk, InBackground, at_once, expect_error, read_ended
-from .history import expect_said, expect_tools, kinds_of, one_prefix, said_in
+from .history import expect_said, expect_offer, kinds_of, one_prefix, said_in
 
 
 @check(task="loop")
 def answers_with_the_help_of_a_tool(desk: Desk, cast: Cast) -> None:
-    """The model's call is carried out, its result goes back, and the model's text is the answer, with steps and tokens."""
+    """A call is carried out, its result goes back, and the model's text is the answer, with steps and tokens."""
     customer = cast.customer()
     talk = desk.talk(cast, cast.viewer(customer))
     shipment, call = cast.shipment(customer), cast.call_id()
@@ -46,7 +46,7 @@ def answers_with_the_help_of_a_tool(desk: Desk, cast: Cast) -> None:
     expect_said(
         talk.last, ("user", talk.opening), ("assistant", "I will look."), ("calls", [call]), ("results", [call])
     )
-    expect_tools(talk.last)
+    expect_offer(talk.last)
 
 
 @check(task="loop", after=("answers_with_the_help_of_a_tool",))
@@ -105,7 +105,7 @@ def sends_the_same_tools_and_prompt_every_time(desk: Desk, cast: Cast) -> None:
 
 @check(task="loop", after=("answers_with_the_help_of_a_tool",))
 def tries_again_what_can_pass(desk: Desk, cast: Cast) -> None:
-    """Passing faults of the model are not seen; after three in a row it is 502, and the message goes on when sent again."""
+    """Passing faults of the model are not seen; after three in a row it is 502, and the message can go on."""
     talk = desk.talk(cast, cast.viewer(cast.customer()))
     call = cast.call_id()
     talk.script(
@@ -158,6 +158,9 @@ def answers_a_message_once(desk: Desk, cast: Cast) -> None:
     again = [read_ended(response).body for response in at_once(*[lambda: talk.post(body)] * 4, lambda: talk.post(late))]
     expect_equal(again, [first.body] * 4 + [second.body], "what is answered to messages that were answered before")
     expect_equal(len(talk.requests), 3, "how often the model was called for two messages")
+    talk.script(Reply("Said again."))
+    twice = talk.say(str(body["message"]), message_id="m-again").expect("answered")
+    expect_equal(twice.answer, "Said again.", "the answer to the same words under another message_id")
 
 
 @check(task="loop", after=("answers_with_the_help_of_a_tool",))
@@ -185,7 +188,7 @@ def stops_on_refusals_and_cut_off_replies(desk: Desk, cast: Cast) -> None:
 
 @check(task="loop", after=("answers_with_the_help_of_a_tool",))
 def refuses_bodies_that_break_a_limit(desk: Desk, cast: Cast) -> None:
-    """Bodies beyond the limits are 400 or 422, requests without a user 401, of an unknown one 403; no model is called."""
+    """Bodies beyond the limits are 400 or 422, requests without a user 401, of a stranger 403; no model is called."""
     user = cast.viewer(cast.customer())
     good = {"conversation": f"c-{cast.number()}", "message_id": "m", "message": "Hello"}
     bad: list[dict[str, object]] = [
@@ -256,7 +259,7 @@ def carries_a_conversation_on_openai(openai_desk: Desk, cast: Cast) -> None:
         "the conversation that the model is sent",
     )
     expect_equal(talk.result(two).expect(None, "get_shipment").value["note"], shipment.note, "the note in the result")
-    expect_tools(talk.last)
+    expect_offer(talk.last)
 
 
 def _find(call: str | None = None) -> ToolCall:

@@ -116,7 +116,7 @@ def survives_a_kill_inside_the_effect(desk: Desk, cast: Cast) -> None:
 
 @check(task="once", after=("answers_with_the_help_of_a_tool",), seconds=25)
 def survives_a_kill_before_the_first_reply(desk: Desk, cast: Cast) -> None:
-    """Killed before the model has said anything, the message can be sent again, and another conversation is not busy."""
+    """Killed before the model has said anything, the message can be sent again: nothing is busy."""
     talk = desk.talk(cast, cast.viewer(cast.customer())).script(Reply("Lost."), Reply("Found."))
     body = talk.body()
     with talk.held() as arrived:

@@ -1,4 +1,4 @@
-"""Task parallel: the calls of a turn side by side, each in its own time and size, all of them until somebody cancels."""
+"""Task parallel: the calls of a turn side by side, each in its time and size, until somebody cancels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NOTICE = re.compile(r"\[truncated: (\d+) characters in all\]\Z")
 
 @check(task="parallel", after=("answers_with_the_help_of_a_tool",))
 def runs_the_calls_of_a_turn_side_by_side(desk: Desk, cast: Cast, world: World) -> None:
-    """Eight calls of one turn wait at the same time; their results come back in one turn, each with its own id."""
+    """Eight calls of one turn wait at the same time; their results come back in one turn, each by its id."""
     customer = cast.customer()
     shipments = world.shipments_of(customer)[:SIDE_BY_SIDE]
     calls = [ToolCall("get_shipment", {"shipment_id": s.shipment_id}, id=cast.call_id()) for s in shipments]
@@ -43,7 +43,7 @@ def runs_the_calls_of_a_turn_side_by_side(desk: Desk, cast: Cast, world: World) 
 
 @check(task="parallel", after=("answers_with_the_help_of_a_tool",))
 def ends_a_slow_call_alone(tight_desk: Desk, cast: Cast) -> None:
-    """After TOOL_SECONDS a call is `timeout`, its statement is gone and nothing of it happens; its neighbour is whole."""
+    """After TOOL_SECONDS a call is `timeout`, its statement is gone, nothing of it happens; its neighbour is whole."""
     customer = cast.customer()
     shipment = cast.booked(customer)
     slow = ToolCall("book_pickup", cast.pickup(shipment), id=cast.call_id())
@@ -103,7 +103,7 @@ def cuts_long_results_with_a_notice(tight_desk: Desk, cast: Cast, world: World) 
 
 @check(task="parallel", after=("answers_with_the_help_of_a_tool",), seconds=20)
 def cancels_what_is_under_way(desk: Desk, cast: Cast) -> None:
-    """A cancelled run ends as such, whether it waits for the model or a tool; it leaves nothing behind that happens later."""
+    """A cancelled run ends at once, whether it waits for the model or a tool; nothing of it happens later."""
     customer = cast.customer()
     shipment = cast.booked(customer)
     talk = desk.talk(cast, cast.booker(customer)).script(Reply("Never read."))

@@ -51,7 +51,7 @@ def _streams(desk: Desk, cast: Cast) -> None:
     in_time = False
     giving_up = threading.Timer(PATIENCE_SECONDS, gate.set)
     giving_up.start()
-    with desk.stage.program.events("/chat", json=body, headers={"X-User": talk.user.user_id}, seconds=9) as stream:
+    with desk.stage.program.events("/chat", json=body, headers={"X-User": talk.user.user_id}, seconds=12) as stream:
         expect(
             "text/event-stream" in stream.kind, "the content type", expected="text/event-stream", observed=stream.kind
         )
@@ -143,7 +143,7 @@ def says_when_a_stream_fails(desk: Desk, cast: Cast) -> None:
 
 def _stream(talk: Talk, body: object) -> list[Event]:
     headers = {"X-User": talk.user.user_id}
-    with talk.desk.stage.program.events("/chat", json=body, headers=headers, seconds=9) as stream:
+    with talk.desk.stage.program.events("/chat", json=body, headers=headers, seconds=12) as stream:
         return list(stream)
 
 

@@ -18,9 +18,9 @@ TIGHT = {
     "MAX_TOKENS": "40000",
     "MAX_INVALID": "2",
     "MAX_IDENTICAL": "2",
-    "TOOL_SECONDS": "1",
+    "TOOL_SECONDS": "2",
     "TOOL_CHARS": "700",
-    "APPROVAL_SECONDS": "1",
+    "APPROVAL_SECONDS": "2",
 }
 
 

@@ -71,7 +71,7 @@ class Desk:
         """A new conversation of this user."""
         return Talk(self, user, cast)
 
-    def send(self, user: User | None, method: str, path: str, body: Any = None, *, seconds: float = 9) -> Response:
+    def send(self, user: User | None, method: str, path: str, body: Any = None, *, seconds: float = 12) -> Response:
         """One request in the name of this user; nobody's without one."""
         headers = {"X-User": user.user_id} if user else {}
         return self.stage.program.request(method, path, json=body, headers=headers, seconds=seconds)

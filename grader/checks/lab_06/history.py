@@ -118,8 +118,12 @@ def expect_said(request: Request, *expected: Said) -> None:
     )
 
 
-def expect_tools(request: Request) -> None:
-    """All six tools are offered, with schemas that say what the brief's table says."""
+def expect_offer(request: Request) -> None:
+    """All six tools are offered with schemas that say what the brief's table says, and nothing is left to the vendor."""
+    kept = request.continues or request.body.get("thread")
+    expect(
+        not kept, "the conversation is left to the vendor's memory", expected="all of it in every call", observed=kept
+    )
     expect_equal(sorted(tool.name for tool in request.tools), sorted(TOOLS), "the tools that the model is offered")
     by_name = {tool.name: tool.schema for tool in request.tools}
     for name, fields in _FIELDS.items():

@@ -1,0 +1,1 @@
+"""Meridian's dispatch assistant: the model proposes, this program decides."""

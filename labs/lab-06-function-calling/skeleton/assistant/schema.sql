@@ -1,0 +1,1 @@
+-- Tables of your own, beside Meridian's (examples/schema.sql of the lab). Two starts after each other must both work.
