@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from grader.checking import Event, EventStream, Mismatch
@@ -25,10 +27,12 @@ def test_an_event_without_its_empty_line_was_cut_off() -> None:
 def test_an_event_can_be_read_before_the_next_one_is_sent() -> None:
     sent: list[bytes] = []
 
-    def parts() -> list[bytes]:
-        return [b"data: 1\n\n", b"data: 2\n\n"]
+    def parts() -> Iterator[bytes]:
+        for part in (b"data: 1\n\n", b"data: 2\n\n"):
+            sent.append(part)
+            yield part
 
-    stream = EventStream("POST /chat", "", (sent.append(part) or part for part in parts()), 5)  # type: ignore[func-returns-value]
+    stream = EventStream("POST /chat", "", parts(), 5)
     assert next(iter(stream)) == Event("message", 1)
     assert len(sent) == 1
 

@@ -95,7 +95,7 @@ def decides_once_at_the_same_moment(desk: Desk, cast: Cast) -> None:
     (approval,) = talk.say().expect("awaiting_approval").approvals
     decisions = ["approve"] * 5 + ["deny"] * 3
     cast.rng.shuffle(decisions)
-    responses = at_once(*[lambda one=one: desk.decide(cast.clerk, approval, one) for one in decisions])  # type: ignore[misc]
+    responses = at_once(*[lambda one=one: desk.decide(cast.clerk, approval, one) for one in decisions])
     taken = [one for one, response in zip(decisions, responses, strict=True) if response.status == 200]
     expect_equal(len(taken), 1, "how many of eight decisions at the same moment were taken")
     for response in responses:

@@ -22,7 +22,7 @@ from grader.checking import (
 
 from .cast import Cast
 from .desk import Desk, InBackground, at_once, expect_error, read_ended
-from .history import expect_said, expect_offer, kinds_of, one_prefix, said_in
+from .history import expect_offer, expect_said, kinds_of, one_prefix, said_in
 
 
 @check(task="loop")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from grader.checking import Fail, Reply, Request, Step, ToolCall, Turn, check, expect, expect_equal
 
 from .cast import Cast
@@ -214,7 +216,7 @@ def never_credits_more_than_the_invoice(desk: Desk, cast: Cast) -> None:
     expect_equal(sorted(map(str, words)), ["None", "conflict", "conflict"], "what became of three credits at once")
 
 
-def _insistent(cast: Cast, wish: dict[str, object], last: Step) -> object:
+def _insistent(cast: Cast, wish: dict[str, object], last: Step) -> Callable[[Request], Step]:
     """A model that books whenever it sees no result yet, each time under a new id."""
 
     def respond(request: Request) -> Step:

@@ -25,7 +25,8 @@ def replays_without_model_and_effects(desk: Desk, cast: Cast) -> None:
     )
     expect_equal(desk.pickups(shipment_id), before, "pickups after the replays")
     expect_equal(_transcript(talk), transcript, "the transcript after the replays")
-    for body in ({"hello": 1}, [], "a transcript"):
+    strange: tuple[Any, ...] = ({"hello": 1}, [], "a transcript")
+    for body in strange:
         expect_error(desk.send(talk.user, "POST", "/replay", body), (400, 422), None, f"a replay of {body!r}")
 
 

@@ -119,7 +119,7 @@ def expect_said(request: Request, *expected: Said) -> None:
 
 
 def expect_offer(request: Request) -> None:
-    """All six tools are offered with schemas that say what the brief's table says, and nothing is left to the vendor."""
+    """All six tools are offered as the brief's table has them, and nothing is left to the vendor's memory."""
     kept = request.continues or request.body.get("thread")
     expect(
         not kept, "the conversation is left to the vendor's memory", expected="all of it in every call", observed=kept

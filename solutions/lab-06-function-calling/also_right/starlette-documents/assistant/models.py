@@ -1,4 +1,4 @@
-"""The vendors by their SDKs: plain replies for plain clients, streams for streaming ones; a turn as they will want it back."""
+"""The vendors by their SDKs: plain replies for plain clients, streams for streaming ones."""
 
 from __future__ import annotations
 

@@ -29,8 +29,8 @@ async def prepare() -> None:
 async def find(conversation: str) -> Document | None:
     """The document, or None.
 
-    `{"user", "runs": [{"id", "message", "answer", "turns": [{"said", "text", "ending", "tokens", "calls": [...]}]}]}`
-    where a call is `{"id", "name", "arguments", "result", "approval"}`; result and approval are None until there is one.
+    `{"user", "runs": [{"id", "message", "answer", "turns": [{"said", "text", "ending", "tokens", "calls"}]}]}` where
+    a call is `{"id", "name", "arguments", "result", "approval"}`; result and approval are None until there is one.
     """
     async with pool.connection() as connection:
         cursor = await connection.execute(

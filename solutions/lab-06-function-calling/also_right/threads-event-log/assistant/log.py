@@ -20,7 +20,8 @@ CREATE TABLE IF NOT EXISTS desk_effect (
 CREATE TABLE IF NOT EXISTS desk_question (
     approval_id text PRIMARY KEY, conversation text NOT NULL, place text NOT NULL, tool text NOT NULL,
     arguments text NOT NULL, hash text NOT NULL, expires timestamptz NOT NULL, UNIQUE (conversation, place));
-CREATE TABLE IF NOT EXISTS desk_decision (approval_id text PRIMARY KEY REFERENCES desk_question, decision text NOT NULL);
+CREATE TABLE IF NOT EXISTS desk_decision (
+    approval_id text PRIMARY KEY REFERENCES desk_question, decision text NOT NULL);
 """
 
 pool: ConnectionPool[Connection[Any]] = ConnectionPool(

@@ -194,7 +194,8 @@ class _Call:
         where = "(%(customer)s::text IS NULL OR customer_id = %(customer)s) AND status = COALESCE(%(status)s, status)"
         ((total, found),) = self._query(
             f"SELECT (SELECT count(*) FROM shipments WHERE {where}), (SELECT COALESCE(json_agg({SHIPMENT} ORDER BY"
-            f" shipment_id), '[]') FROM (SELECT * FROM shipments WHERE {where} ORDER BY shipment_id LIMIT %(limit)s) s)",
+            f" shipment_id), '[]') FROM (SELECT * FROM shipments WHERE {where}"
+            " ORDER BY shipment_id LIMIT %(limit)s) s)",
             status=status,
             limit=limit,
         )
@@ -228,8 +229,8 @@ class _Call:
         found = self._query(
             "SELECT json_build_object('invoice_id', invoice_id, 'shipment_id', shipment_id, 'amount_cents',"
             " amount_cents, 'currency', currency, 'status', status, 'due', due) FROM invoices"
-            " WHERE (%(customer)s::text IS NULL OR customer_id = %(customer)s) AND status = COALESCE(%(status)s, status)"
-            " ORDER BY invoice_id",
+            " WHERE (%(customer)s::text IS NULL OR customer_id = %(customer)s)"
+            " AND status = COALESCE(%(status)s, status) ORDER BY invoice_id",
             status=status,
         )
         return {"invoices": [row for (row,) in found]}
@@ -250,8 +251,9 @@ class _Call:
     def issue_credit(self, invoice_id: str, amount_cents: int, reason: str) -> Any:
         self._query("SELECT pg_advisory_xact_lock(hashtextextended(%(id)s, 1))", id=invoice_id)
         found = self._query(
-            "SELECT amount_cents - (SELECT COALESCE(sum(amount_cents), 0) FROM credits c WHERE c.invoice_id = i.invoice_id)"
-            " FROM invoices i WHERE invoice_id = %(id)s AND (%(customer)s::text IS NULL OR customer_id = %(customer)s)",
+            "SELECT amount_cents - (SELECT COALESCE(sum(c.amount_cents), 0) FROM credits c"
+            " WHERE c.invoice_id = i.invoice_id) FROM invoices i WHERE invoice_id = %(id)s"
+            " AND (%(customer)s::text IS NULL OR customer_id = %(customer)s)",
             id=invoice_id,
         )
         if not found:

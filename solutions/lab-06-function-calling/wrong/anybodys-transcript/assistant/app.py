@@ -167,7 +167,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     @app.get("/conversations/{conversation}/transcript")
     async def transcript(conversation: str, x_user: UserId = None) -> Transcript:
-        user = await service().user(x_user)
+        await service().user(x_user)
         async with service().pool.connection() as connection:
             return write_down(conversation, await memory.load(connection, conversation))
 
