@@ -203,6 +203,54 @@ def test_an_earlier_reply_named_by_its_id_is_enough(double: ModelDouble) -> None
         assert double._playbook.choose(request, scripted=True) == Reply(f"{name} again")
 
 
+def test_fifty_responses_that_carry_only_an_id_stay_in_their_conversations(double: ModelDouble) -> None:
+    for n in range(MANY):
+        double.conversation("hello").script(Reply(f"I am {n}."), Reply(f"{n} again"))
+
+    async def talk(client: openai.AsyncOpenAI) -> Said:
+        first = await client.responses.create(model="gpt", input="hello")
+        again = await client.responses.create(model="gpt", input="and?", previous_response_id=first.id)
+        return [first.output_text, again.output_text]
+
+    async def run() -> list[Said]:
+        async with gpt(double) as client:
+            return await asyncio.gather(*(talk(client) for _ in range(MANY)))
+
+    heard = sorted(asyncio.run(run()), key=lambda said: int(said[0].removeprefix("I am ").removesuffix(".")))
+    assert heard == [[f"I am {n}.", f"{n} again"] for n in range(MANY)]
+    assert (double.leftover, double.unmatched) == ((), ())
+
+
+def test_twenty_message_threads_that_carry_only_an_id_stay_in_their_conversations(double: ModelDouble) -> None:
+    @anthropic.beta_async_tool
+    async def count(n: int) -> str:
+        """Counts.
+
+        Args:
+            n: how far.
+        """
+        return f"counted {n}"
+
+    for n in range(20):
+        double.conversation("hello").script(ToolCall("count", {"n": n}), Reply(f"bye {n}"))
+
+    async def talk(client: anthropic.AsyncAnthropic) -> str:
+        runner = client.beta.messages.tool_runner(
+            model="claude-opus-5-5", max_tokens=99, tools=[count], messages=[{"role": "user", "content": "hello"}]
+        )
+        final = await runner.until_done()
+        return "".join(block.text for block in final.content if block.type == "text")
+
+    async def run() -> list[str]:
+        async with claude(double) as client:
+            return await asyncio.gather(*(talk(client) for _ in range(20)))
+
+    assert sorted(asyncio.run(run())) == sorted(f"bye {n}" for n in range(20))
+    assert (double.leftover, double.unmatched) == ((), ())
+    results = [exchange.request.messages[-1].text for exchange in double.journal.since()[-20:]]
+    assert len(set(results)) == 20
+
+
 def test_a_matcher_may_open_a_conversation_that_later_turns_do_not_match(double: ModelDouble) -> None:
     talk = double.conversation(lambda request: request.messages[-1].text == "start", name="started")
     talk.script(Reply("one"), Reply("two"))

@@ -9,7 +9,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from grader.model.journal import Block, Exchange, Journal, Message, Request, Tool, from_json, to_json
+from grader.model.journal import Block, Exchange, Journal, Message, Request, Tool
+from grader.model.lines import from_json, to_json
 from grader.model.script import Cut, Fail, Reply, ToolCall, Turn, Unfaithful
 from grader.model.server import ModelDouble
 from grader.report.inert import inert

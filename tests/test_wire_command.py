@@ -101,6 +101,21 @@ def test_a_difference_shows_what_changed_and_where_the_prefix_ends(three: list[E
     assert "system.0 (1h): behind the change" in later
 
 
+def test_what_the_prompt_cache_did_is_shown_and_priced(double: ModelDouble) -> None:
+    long = [{"type": "text", "text": "Depots open at six. " * 1000, "cache_control": {"type": "ephemeral"}}]
+    written, read = (send(double, body(f"Where, {n}?", system=long)) for n in range(2))
+    assert written.cache_write_tokens == read.cache_read_tokens > 4000
+    assert read.cost_usd < written.cost_usd / 5
+    shown = show("lab-01", [written, read], Choice(), width=200)
+    assert f"{written.cache_write_tokens:,} into the cache" in shown
+    assert f"{read.cache_read_tokens:,} from the cache" in shown
+    tokens = [row["tokens"] for row in json.loads(show("lab-01", [written, read], Choice(), as_json=True))["exchanges"]]
+    assert [(row["cache_write"], row["cache_read"]) for row in tokens] == [
+        (written.cache_write_tokens, 0),
+        (0, read.cache_read_tokens),
+    ]
+
+
 def test_equal_requests_have_no_difference(double: ModelDouble) -> None:
     same = [send(double, body("Where?")) for _ in range(2)]
     shown = show("lab-01", same, Choice(diff=(1, 2)), width=140)

@@ -12,9 +12,8 @@ from grader.model.journal import (
     Message,
     Request,
     Tool,
-    from_json,
-    to_json,
 )
+from grader.model.lines import from_json, to_json
 from grader.model.playbook import Held
 from grader.model.script import (
     AsUsual,

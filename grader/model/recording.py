@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 
-from grader.model.journal import Exchange, from_json, to_json
+from grader.model.journal import Exchange
+from grader.model.lines import from_json, to_json
 
 FORMAT = 1
 
