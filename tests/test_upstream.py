@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import stat
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,7 +19,7 @@ from pydantic import BaseModel
 from grader.errors import UsageError
 from grader.lab import Lab
 from grader.model import Cut, Fail, Garbage, ModelDouble, Refuse, Reply, Request, ToolCall, Turn
-from grader.model.upstream.hearing import Ending, hear
+from grader.model.upstream.hearing import hear
 from grader.model.upstream.local import local_model, weights
 from grader.model.upstream.schema_tools import as_schema_chat, tool_turn
 from grader.model.upstream.tape import differences, read_tape, secrets_in
@@ -233,43 +232,6 @@ def test_an_upstream_that_breaks_off_is_seen_as_such(practised: Practised, provi
     (exchange,) = double.journal.since()
     assert exchange.failed
     assert not exchange.closed_early
-
-
-@pytest.mark.parametrize("way", [way for way in WAYS if way.endswith("stream")])
-def test_a_native_stream_is_in_the_journal_before_the_program_can_see_its_end(
-    practised: Practised, provider: ModelDouble, way: str
-) -> None:
-    provider.script(Reply("several pieces of a text that is long enough"))
-    double = practised("anthropic" if "anthropic" in way else "openai")
-    written, read, early = double.journal.ended, threading.Event(), []
-
-    def late(exchange: Any) -> None:
-        early.append(read.wait(0.3))
-        written(exchange)
-
-    double.journal.ended = late  # stands for a busy machine
-    say(double, way)
-    read.set()
-    assert early == [False]
-
-
-@pytest.mark.parametrize(
-    "last",
-    [
-        b"data: [DONE]\n\n",
-        b'event: message_stop\ndata: {"type":"message_stop"}\n\n',
-        b'event: response.completed\ndata: {"type":"response.completed"}\n\n',
-        b'data: {"type": "response.failed"}\n\n',
-    ],
-)
-def test_the_end_of_a_stream_is_known_however_it_is_cut(last: bytes) -> None:
-    start = b'event: x\ndata: {"text": "data: [DONE]\\nevent: message_stop "}\n\n'
-    for size in (1, 7, 1000):
-        ending = Ending("text/event-stream; charset=utf-8")
-        assert not any(ending.begins_by(start[at : at + size]) for at in range(0, len(start), size))
-        assert any([ending.begins_by(last[at : at + size]) for at in range(0, len(last), size)])  # noqa: C419  all of it
-        assert ending.begins_by(b"more")
-    assert Ending("application/json").begins_by(b"{")
 
 
 def test_nobody_at_the_address_is_said_so(practised: Practised) -> None:

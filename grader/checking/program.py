@@ -101,7 +101,8 @@ class Program:
             headers={"accept-encoding": "identity"},
             follow_redirects=False,
             trust_env=False,
-            limits=httpx2.Limits(max_connections=200, max_keepalive_connections=20),
+            # A connection for each request: a server may close one after an error without saying so in the answer.
+            limits=httpx2.Limits(max_connections=200, max_keepalive_connections=0),
         )
 
     @property

@@ -117,6 +117,10 @@ class ModelDouble:
         """Puts the double's clock forward: caches, threads and batches grow old without anybody waiting."""
         self._memory.clock.advance(seconds)
 
+    def vector_of(self, model: str, text: str) -> tuple[float, ...]:
+        """The vector that this text is given in the space of an embedding model."""
+        return tuple(float(value) for value in self._embedder.embed(model, [text])[0])
+
     @property
     def unmatched(self) -> tuple[Unmatched, ...]:
         return self._playbook.unmatched

@@ -10,6 +10,7 @@ import runpy
 import signal
 import sys
 import threading
+import time
 import traceback
 from pathlib import Path
 from typing import Any, NoReturn
@@ -58,6 +59,7 @@ def _prepare(start: dict[str, Any], streams: list[int], telling: int) -> None:
     os.chdir(start["folder"])
     os.environ.clear()
     os.environ.update(start["environment"])
+    time.tzset()  # the C library read TZ when the warden started
     for name, value in start["limits"].items():
         resource.setrlimit(getattr(resource, name), (value, value))
 

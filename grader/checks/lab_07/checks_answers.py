@@ -143,13 +143,25 @@ def passes_on_what_the_model_says(service: Service, drafts: Drafts, rng: random.
         "the quotes",
         hint="Compare the quote with the chunk's text, not with its escaped form.",
     )
+    words = code.split("-")[0]
+    service.reader.teach(long := f"{ask} In full, please.", sentence)
+    said = f"It is unknown to most, and I am not sure, but: {'very ' * 300}well. "
+    quotes = ["Door", "10 °C", "é", words, "R&D"]
+    service.reader.order(long, lambda seen: answer(said, *(cite(seen.first.id, quote) for quote in quotes)))
+    body = service.ask(tenant, long).body
+    expect_equal(body["answer"], said, "a long answer")
+    expect_equal(
+        [citation.get("quote") for citation in body["citations"]],
+        quotes,
+        "the quotes of an answer with five citations that hold",
+    )
 
 
 @check(task="answers", after=("answers_with_a_citation",), seconds=20)
 def takes_only_one_complete_answer_call(service: Service, drafts: Drafts, rng: random.Random) -> None:
     """Plain text, another tool, a refusal and a reply that is cut off are a 502; no other tool is carried out."""
-    tenant, notes = _stored(service, drafts, rng, count=8)
-    victim = notes[7].document.document_id
+    tenant, notes = _stored(service, drafts, rng, count=9)
+    victim = notes[8].document.document_id
     steps: list[tuple[str, Step]] = [
         ("plain text", Reply("The passages say that it is 42.")),
         ("JSON as plain text", Reply('{"answer": "42", "citations": []}')),
@@ -160,6 +172,7 @@ def takes_only_one_complete_answer_call(service: Service, drafts: Drafts, rng: r
     orders: list[tuple[str, Order]] = [(name, _always(step)) for name, step in steps]
     orders.append(("an answer call cut off at max_tokens", _cut_off))
     orders.append(("another tool with the arguments of `answer`", _under_another_name))
+    orders.append(("two calls of `answer`", _twice))
     for (_, order), note_ in zip(orders, notes, strict=False):
         service.reader.teach(note_.ask, note_.gold)
         service.reader.order(note_.ask, order)
@@ -182,7 +195,7 @@ def takes_only_one_complete_answer_call(service: Service, drafts: Drafts, rng: r
         expected=f"at most {MOST_CALLS} calls",
         observed=f"{most} calls",
     )
-    kept = notes[7]
+    kept = notes[8]
     service.reader.teach(kept.ask, kept.gold)
     expect(service.ask(tenant, kept.ask).holds(kept.gold), "the model deleted a document", expected=kept.gold)
 
@@ -268,6 +281,12 @@ def _under_another_name(seen: Seen) -> Step:
     """Arguments that would hold, in a call of a tool that nobody offered."""
     call = answer("Taken.", cite(seen.found.id if seen.found else "", seen.quote))
     return ToolCall("final_answer", call.arguments)
+
+
+def _twice(seen: Seen) -> Step:
+    """Two calls that would both hold: which of them is the answer?"""
+    citation = cite(seen.found.id if seen.found else "", seen.quote)
+    return Turn(answer("The one.", citation), answer("The other.", citation))
 
 
 def _cut_off(seen: Seen) -> Step:

@@ -7,12 +7,14 @@ import json
 import random
 import threading
 
-from grader.checking import Fail, Garbage, Mismatch, check, expect, expect_equal
+from grader.checking import Fail, FreshStage, Garbage, Mismatch, check, expect, expect_equal
 
 from .drafts import Drafts, Edition, edition
 from .expectations import expect_error
 from .passages import Prompt
-from .service import Asked, InBackground, Service, embedding_of, fresh_tenant
+from .reader import Reader
+from .service import Asked, InBackground, Service, chat_about, embedding_of, fresh_tenant
+from .storage import refusing_rows
 
 ALL = {"k": 20, "max_prompt_tokens": 8000}
 FLIPS = 24
@@ -81,6 +83,41 @@ def shows_the_old_version_while_the_new_one_is_embedded(service: Service, drafts
         response = put.result()
     expect_equal(response.status, 200, "the status of the update")
     rules.expect_whole(new, old, when="after the update was answered")
+
+
+@check(task="consistency", after=("changes_nothing_when_an_update_fails",), seconds=20)
+def changes_nothing_when_the_database_fails(service: Service, drafts: Drafts, rng: random.Random) -> None:
+    """When the database refuses the last section of an update, the PUT is an error and the old version is whole."""
+    rules = Rules(service, drafts, rng)
+    old, new = rules.next(), rules.next()
+    expect_equal(rules.put(old).result().status, 201, "the status of the first PUT")
+    with refusing_rows(service.stage, new.sections[-1]):
+        response = rules.put(new).result()
+    expect(
+        response.status >= 500,
+        "an update was answered as done although the database refused a part of it",
+        expected="500 or more",
+        observed=f"{response.status} {response.text[:200]}",
+    )
+    rules.expect_whole(old, new, when="after the database refused a part of an update")
+    expect_equal(rules.put(new).result().json().get("status"), "updated", "the status of the second try")
+    rules.expect_whole(new, old, when="after the second try of an update")
+
+
+@check(task="consistency", after=("answers_with_a_citation",), seconds=20)
+def ends_in_time_while_it_answers(fresh_stage: FreshStage, drafts: Drafts, rng: random.Random) -> None:
+    """SIGTERM ends the service within 5 seconds, also while a question waits for the model."""
+    stage = fresh_stage()
+    service = Service(stage, Reader())
+    tenant, note_ = fresh_tenant(rng), drafts.note()
+    service.keep(tenant, note_.document)
+    service.reader.teach(note_.ask, note_.gold)
+    with stage.model.hold(chat_about(note_.ask)) as held:
+        asked = InBackground(lambda: service.ask(tenant, note_.ask).response)
+        expect(held.arrived.wait(ARRIVAL_SECONDS), "the model was not asked", observed="no chat request")
+        stage.restart()
+    asked.forget()
+    expect(service.ask(tenant, note_.ask).holds(note_.gold), "the document is gone after a restart")
 
 
 @check(task="consistency", after=("answers_with_a_citation",), seconds=20)

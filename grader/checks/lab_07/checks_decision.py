@@ -24,6 +24,8 @@ def compares_costs(stage: Stage, rng: random.Random) -> None:
         EXAMPLE,
         EXAMPLE | {"questions_per_day": 288},  # 300 seconds apart: the cache just lives
         EXAMPLE | {"questions_per_day": 287},
+        EXAMPLE | {"questions_per_day": 287, "cache_ttl_seconds": 301},  # 301.05 seconds apart
+        EXAMPLE | {"questions_per_day": 287, "cache_ttl_seconds": 302},
         EXAMPLE | {"questions_per_day": 1},
         EXAMPLE | {"questions_per_day": 1, "cache_ttl_seconds": DAY},  # one question writes the cache and none reads it
         EXAMPLE | {"corpus_tokens": 200_001},  # does not fit

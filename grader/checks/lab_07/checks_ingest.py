@@ -12,7 +12,7 @@ from .corpus import Corpus
 from .drafts import Drafts, edition
 from .expectations import expect_error
 from .service import Service, fresh_tenant
-from .storage import tables_holding, vector_columns
+from .storage import holds_vector, places_keeping, tables_holding, vector_columns
 
 BIG = {"k": 20, "max_prompt_tokens": 8000}
 
@@ -46,8 +46,17 @@ def stores_a_new_document(service: Service, drafts: Drafts, rng: random.Random) 
 
 @check(task="ingest", after=("stores_a_new_document",))
 def keeps_vectors_in_pgvector(stage: Stage, service: Service, drafts: Drafts, rng: random.Random) -> None:
-    """Vectors stand in columns of pgvector's types."""
-    service.keep(fresh_tenant(rng), drafts.note().document)
+    """The vectors that the model gave stand in columns of pgvector's types, and texts stand in tables."""
+    tenant, note_ = fresh_tenant(rng), drafts.note()
+    mark = stage.model.journal.mark()
+    service.keep(tenant, note_.document)
+    expect(
+        tables_holding(stage, note_.gold, tenant),
+        "the text of a document is in no table that can be read",
+        expected=f"a row that holds {note_.gold!r}, readable with your own DATABASE_URL",
+        observed="no row holds it",
+        hint="Is it compressed, or in memory or in files only? All state lives in the database.",
+    )
     columns = vector_columns(stage)
     expect(
         columns,
@@ -60,6 +69,15 @@ def keeps_vectors_in_pgvector(stage: Stage, service: Service, drafts: Drafts, rn
         "the vector columns are empty",
         expected="the embedding of each chunk",
         observed=sorted(columns),
+    )
+    inputs = [text for call in service.embeddings(mark) for text in call.inputs if note_.document.canary in text]
+    given = [stage.model.vector_of("meridian-embed-1", text) for text in inputs]
+    expect(
+        any(holds_vector(stage, vector, tenant) for vector in given),
+        "no vector column holds the vector that the model gave for a document",
+        expected=f"the embedding of {inputs[:1]}",
+        observed=sorted(columns),
+        hint="Store what you were given: a search in the database must be able to find it.",
     )
 
 
@@ -153,23 +171,26 @@ def remembers_after_a_kill(stage: Stage, service: Service, drafts: Drafts, rng: 
 def leaves_nothing_of_the_old_version(stage: Stage, service: Service, drafts: Drafts, rng: random.Random) -> None:
     """After an update by a shorter text no row and no prompt holds a word of the old one."""
     tenant, subject = fresh_tenant(rng), drafts.subject()
-    old, new = edition(rng, subject, sections=12), edition(rng, subject, sections=2)
+    old, new = edition(rng, subject, sections=40), edition(rng, subject, sections=2)
+    prose = drafts.prose()
     put = {"title": "Rules", "collection": "rules"}
-    service.put(tenant, "rules", text=old.text, **put)
+    service.put(tenant, "rules", text=edition(rng, subject, sections=12).text, **put)
+    text = f"{old.text}\n\n{prose}"
+    expect_equal(_receipt(service.put(tenant, "rules", text=text, **put))["status"], "updated", "the status word")
     expect(
-        tables_holding(stage, old.mark, tenant),
-        "the text of a document is in no table that can be read",
-        expected="text in a table, readable with your own DATABASE_URL",
+        tables_holding(stage, old.sections[-1], tenant),
+        "the new text of a document is in no table when its PUT is answered",
+        expected=f"a row that holds {old.sections[-1]}",
         observed="no row holds it",
-        hint="Is it compressed, or in memory or in files only? All state lives in the database.",
+        hint="When you answer, the document can be found: commit before you answer.",
     )
     expect_equal(_receipt(service.put(tenant, "rules", text=new.text, **put))["status"], "updated", "the status word")
     expect_equal(
-        tables_holding(stage, old.mark, tenant),
+        [*tables_holding(stage, old.mark, tenant), *places_keeping(stage, prose, tenant)],
         [],
-        "the tables that still hold the old text",
+        "the places that still hold the old text",
         hint="A shorter version has fewer chunks: delete all of the old ones, do not overwrite by number. Nor may a "
-        "history or a cache keep them.",
+        "history or a cache keep them, in whatever form.",
     )
     ask = f"What is the fee by rule {old.sections[9]} for {subject}?"
     service.reader.teach(ask)
@@ -183,13 +204,15 @@ def erases_a_deleted_document(stage: Stage, service: Service, drafts: Drafts, rn
     """A deleted document is in no row and no prompt; deleting it again is a 404, storing it again a 201."""
     tenant, notes = fresh_tenant(rng), drafts.notes(2)
     gone, stays = notes
+    prose = drafts.prose()
+    gone = replace(gone, document=replace(gone.document, text=f"{gone.document.text} {prose}"))
     service.keep(tenant, gone.document, stays.document)
     response = service.delete(tenant, gone.document.document_id)
     expect_equal(response.status, 204, "the status of the DELETE")
     expect_equal(
-        tables_holding(stage, gone.document.canary, tenant),
+        [*tables_holding(stage, gone.document.canary, tenant), *places_keeping(stage, prose, tenant)],
         [],
-        "the tables that still hold the deleted text",
+        "the places that still hold the deleted text",
         hint="Deleted means erased: no flag, no history, no cache, no full-text copy.",
     )
     for unknown in (gone.document.document_id, "never-stored"):
@@ -225,6 +248,8 @@ def refuses_what_breaks_a_limit(service: Service, drafts: Drafts, rng: random.Ra
         ("list-text", good | {"text": ["A text."]}),
         ("long-collection", good | {"collection": "c" * 81}),
         ("nul-in-text", good | {"text": "A text with \0 in it."}),
+        ("nul-in-title", good | {"title": "A title\0"}),
+        ("nul-in-collection", good | {"collection": "c\0"}),
         ("body-is-a-list", [good]),
     ]
     questions: list[Any] = [
@@ -233,6 +258,8 @@ def refuses_what_breaks_a_limit(service: Service, drafts: Drafts, rng: random.Ra
         {"question": "q" * 2001},
         {"question": None},
         {"question": "Where\0?"},
+        {"question": "Where?", "collection": "c\0"},
+        {"question": "Where?", "collection": "c" * 81},
         ["q"],
         *({"question": "Where?", "k": k} for k in (0, 21, -1, "many", 2.5)),
         *({"question": "Where?", "max_prompt_tokens": budget} for budget in (599, 8001, "all")),
@@ -273,6 +300,8 @@ def accepts_what_is_at_a_limit(service: Service, drafts: Drafts, rng: random.Ran
     expect_equal(
         chunks, 1, "the number of chunks of a text of 400 characters that are not ASCII", hint="Characters, not bytes."
     )
+    wide = service.put(tenant, "wide-title", title="漢" * 200, text="A text.")
+    expect_equal(wide.status, 201, "the status for a title of 200 characters that are not ASCII", hint="Not bytes.")
     subject = drafts.subject()
     paragraph = "The ramp is swept at noon and again at night, when the last of the trucks has left.\n\n"
     long = (paragraph * 2400)[: 200_000 - 120] + f"\n\nThe last rule of {subject} is short."
@@ -295,6 +324,33 @@ def accepts_what_is_at_a_limit(service: Service, drafts: Drafts, rng: random.Ran
         observed=f"{len(asked.prompt.texts)} passages were sent, none holds it; the first: {asked.prompt.texts[:1]}",
         hint="Either the end was not stored, or what only the word search finds loses against the many equal chunks "
         "that both searches find.",
+    )
+
+
+@check(task="ingest", after=("stores_a_new_document",), seconds=20)
+def embeds_every_part_of_a_document(service: Service, drafts: Drafts, rng: random.Random) -> None:
+    """Each section of a long document is embedded, and PUT says truly into how many chunks it went."""
+    tenant, subject = fresh_tenant(rng), drafts.subject()
+    long = edition(rng, subject, sections=100)
+    mark = service.stage.model.journal.mark()
+    chunks = _receipt(service.put(tenant, "long-rules", title="Rules", text=long.text))["chunks"]
+    inputs = tuple(text for call in service.embeddings(mark) for text in call.inputs)
+    missing = sorted(set(long.sections) - long.seen_in(inputs))
+    expect(
+        not missing,
+        "parts of a document were never embedded",
+        expected=f"each of {len(long.sections)} sections in an input of POST /v1/embeddings",
+        observed=f"{len(missing)} are in none, as {missing[:3]}",
+        hint="One vector for a whole document finds its beginning only.",
+    )
+    ask = f"What is the fee by the rules for {subject}?"
+    service.reader.teach(ask)
+    sent = len(service.ask(tenant, ask, **BIG).prompt.passages)
+    expect(
+        isinstance(chunks, int) and chunks >= sent,
+        "`chunks` in the answer to a PUT is not the number of its chunks",
+        expected=f"at least {sent}: so many passages of it were sent",
+        observed=chunks,
     )
 
 

@@ -79,15 +79,16 @@ def keeps_the_prefix_stable(stage: Stage, service: Service, drafts: Drafts, rng:
     """System prompt and tools are the same bytes for all tenants, questions and options, after a restart too."""
     prefixes: dict[str, str] = {}
     variants: list[dict[str, Any]] = [{}, {"k": 2}, {"max_prompt_tokens": 1500, "collection": "c"}]
+    variants += [{"k": k} for k in (7, 12)]
     for when in ("before", "after"):
         if when == "after":
-            stage.restart()
+            # Between these two it is another day at every hour: a date in the prompt is seen.
+            stage.restart({"TZ": "Etc/GMT+12"})
+            _ask_once(service, drafts, fresh_tenant(rng), prefixes, "half a world to the west")
+            stage.restart({"TZ": "Etc/GMT-14"})
         for number, options in enumerate(variants):
-            tenant, note_ = fresh_tenant(rng), drafts.note(collection="c")
-            service.keep(tenant, note_.document)
-            service.reader.teach(note_.ask, note_.gold)
-            prompt = service.ask(tenant, note_.ask, **options).prompt
-            prefixes.setdefault(prompt.request.prefix, f"request {number + 1} {when} the restart, options {options}")
+            what = f"request {number + 1} {when} the restart, options {options}"
+            _ask_once(service, drafts, fresh_tenant(rng), prefixes, what, **options)
     expect(
         len(prefixes) == 1,
         "system prompt and tools differ between requests",
@@ -95,6 +96,17 @@ def keeps_the_prefix_stable(stage: Stage, service: Service, drafts: Drafts, rng:
         observed="; ".join(f"{which}: {prefix[:200]}" for prefix, which in prefixes.items()),
         hint="Is the tenant, the date, a request id or the question in the system prompt, or a set in the schema?",
     )
+
+
+def _ask_once(
+    service: Service, drafts: Drafts, tenant: str, prefixes: dict[str, str], what: str, **options: Any
+) -> None:
+    """One question of a new tenant that has as many notes as are asked for, at most 12."""
+    notes = [drafts.note(collection="c") for _ in range(min(12, options.get("k", 1)))]
+    service.keep(tenant, *(note_.document for note_ in notes))
+    ask = f"{notes[0].ask} {'Think well. ' * 20 * len(options)}"
+    service.reader.teach(ask, notes[0].gold)
+    prefixes.setdefault(service.ask(tenant, ask, **options).prompt.request.prefix, what)
 
 
 def _expect_within(prompt: Prompt, budget: int) -> None:

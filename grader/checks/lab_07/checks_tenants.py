@@ -56,7 +56,7 @@ def asks_who_is_calling(service: Service, drafts: Drafts, rng: random.Random) ->
                 f"{what} {who}",
                 hint="X-Tenant matches [a-z0-9][a-z0-9-]{0,63}, from end to end.",
             )
-    expect_error(program.post("/reembed", headers={}), (400,), None, "POST /reembed without X-Tenant")
+        expect_error(program.post("/reembed", headers=headers), (400,), None, f"POST /reembed {who}")
     expect_equal(len(service.upstream(mark)), 0, "the number of calls upstream for nobody")
     service.reader.teach(note_.ask, note_.gold)
     expect(
@@ -226,7 +226,7 @@ def _expect_no_canary(asked: Iterable[Asked], corpus: Corpus, tenant: str) -> No
         )
         question = answer.inquiry.ask
         places = {
-            "the response": answer.response.text,
+            "the response": f"{answer.response.text}\n{answer.response.headers}",
             "a prompt": "\n".join(prompt.request.text for prompt in answer.prompts),
             "the input of an embedding": "\n".join(text for call in answer.embedded for text in call.inputs),
         }

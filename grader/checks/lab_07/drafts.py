@@ -57,6 +57,13 @@ class Drafts:
         place = self._facts.draw("place", "place", 0)
         return f"{self._rng.choice(('shed', 'hall', 'silo', 'workshop', 'cabin'))} {self.code()} in {place}"
 
+    def prose(self) -> str:
+        """A sentence without digits or capitals but its first, of words that stand nowhere else."""
+        words = [
+            "".join(self._rng.choices("bdfgklmnprstvz", k=2)) + "ou" + self._rng.choice("klmnrt") for _ in range(6)
+        ]
+        return f"Nobody {words[0]} the {words[1]} of {words[2]} while {words[3]} {words[4]} {words[5]} there."
+
     def code(self) -> str:
         """A word that stands nowhere else."""
         return fill("Z@#@##@-#@#", self._rng)

@@ -184,5 +184,9 @@ def bad_citations(seen: Seen, elsewhere: str) -> list[dict[str, str]]:
         cite(first.id, quote.replace(" ", "  ", 1)),
         cite(first.id, elsewhere),
         cite(first.id, ""),
+        cite(first.id, f"{quote}."),
+        cite(first.id, f"{quote}  "),
+        cite(first.id, f"“{quote}”"),
+        *(cite(first.id, title) for title in [first.attributes.get("title", "")] if title not in first.text),
         *(cite(passage.id, quote) for passage in others[:1]),
     ]

@@ -189,6 +189,10 @@ class InBackground:
     def done(self) -> bool:
         return not self._thread.is_alive()
 
+    def forget(self) -> None:
+        """Wait until it has ended, however that was: its program was killed."""
+        self._thread.join()
+
     def _run(self, action: Any) -> None:
         try:
             self._result = action()
@@ -197,8 +201,9 @@ class InBackground:
 
 
 def fresh_tenant(rng: random.Random, company: str = "tenant") -> str:
-    """A tenant that no other check uses."""
-    return f"{company}-{rng.getrandbits(40):010x}"
+    """A tenant that no other check uses, with a name of any shape that the brief allows."""
+    name = f"{rng.getrandbits(40):010x}"
+    return rng.choice((f"{company}-{name}", name, f"0{name}", f"{company}{name}", f"{name}--{company}", f"{name}-"))
 
 
 def chat_about(ask: str) -> Callable[[Request], bool]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from grader.checking import Stage
 
@@ -30,6 +33,73 @@ def tables_holding(stage: Stage, words: str, tenant: str) -> list[str]:
         if rows:
             found.append(f"{relation.schema}.{relation.name}")
     return found
+
+
+def places_keeping(stage: Stage, words: str, tenant: str) -> list[str]:
+    """Where the words are still kept in another form: as bytes, encoded, backwards, as large objects or comments."""
+    data = words.encode()
+    forms = {
+        "": words,
+        " as bytes": data.hex(),
+        " in base64": base64.b64encode(data[3:-3]).decode()[4:-4],
+        " as UTF-16": words.encode("utf-16-le").hex(),
+        " backwards": words[::-1],
+    }
+    kept = [f"{table}{form}" for form, text in forms.items() for table in tables_holding(stage, text, tenant)]
+    objects = stage.database.rows(
+        "SELECT 1 FROM pg_largeobject_metadata WHERE lomowner = (SELECT oid FROM pg_roles WHERE rolname = %s)"
+        " AND position(%s::bytea IN lo_get(oid)) > 0 LIMIT 1",
+        (stage.database.role, data),
+    )
+    comments = stage.database.rows("SELECT 1 FROM pg_description WHERE strpos(description, %s) > 0 LIMIT 1", (words,))
+    return kept + ["a large object"] * bool(objects) + ["a comment"] * bool(comments)
+
+
+def holds_vector(stage: Stage, vector: Sequence[float], tenant: str) -> bool:
+    """Whether a column of pgvector's types holds this vector, but for its length and rounding."""
+    policies = _tenant_settings(stage)
+    for relation in stage.database.relations():
+        if relation.kind != "table":
+            continue
+        settings = dict.fromkeys(policies.get((relation.schema, relation.name), ()), tenant)
+        for column in relation.columns:
+            if column.type.split(".")[-1].split("(")[0] not in ("vector", "halfvec"):
+                continue
+            name = f"{_quoted(relation.schema)}.{_quoted(relation.name)}"
+            near = f"({_quoted(column.name)}::public.vector OPERATOR(public.<=>) %s::public.vector) < 0.01"
+            rows = stage.database.rows(
+                f"SELECT 1 FROM {name} WHERE public.vector_dims({_quoted(column.name)}::public.vector) = %s"  # noqa: S608 - as above
+                f" AND {near} LIMIT 1",
+                (len(vector), str(list(vector))),
+                settings={**settings, "row_security": "on"} if settings else None,
+            )
+            if rows:
+                return True
+    return False
+
+
+@contextmanager
+def refusing_rows(stage: Stage, words: str) -> Iterator[None]:
+    """While the block runs, the database refuses every row that holds the words, as a full disk would: half-way."""
+    tables = [
+        f"{_quoted(relation.schema)}.{_quoted(relation.name)}"
+        for relation in stage.database.relations()
+        if relation.kind == "table"
+    ]
+    stage.database.change(
+        "CREATE FUNCTION public.grader_refuses() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        f" IF strpos(NEW::text, '{words}') > 0 THEN RAISE EXCEPTION 'no space left' USING ERRCODE = 'disk_full';"
+        " END IF; RETURN NEW; END $$"
+    )
+    try:
+        for table in tables:
+            stage.database.change(
+                f"CREATE TRIGGER grader_refuses BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW"
+                " EXECUTE FUNCTION public.grader_refuses()"
+            )
+        yield
+    finally:
+        stage.database.change("DROP FUNCTION public.grader_refuses() CASCADE")
 
 
 def vector_columns(stage: Stage) -> dict[str, bool]:

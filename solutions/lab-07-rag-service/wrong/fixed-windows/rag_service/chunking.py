@@ -22,7 +22,7 @@ MAX_CHARACTERS = 1_200  # no paragraph longer than this stays whole
 
 _BLANK_LINES = re.compile(r"\n[ \t\r]*(?:\n[ \t\r]*)+")
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]”’]*\s+(?=[\"'“(\[*A-Z0-9])")
-_ATX_HEADING = re.compile(r"(#{1,6})[ \t]+(\S.*?)[ \t]*#*\s*")
+_ATX_HEADING = re.compile(r"(#{1,6})[ \t]+(\S.*?)[ \t]*#*[ \t]*\r?(?:\n|$)")
 _UNDERLINED_HEADING = re.compile(r"(?P<words>[^\n]*\S)[ \t]*\r?\n(?P<line>([=\-~*^\"])\3{2,})[ \t]*\r?(?:\n|$)")
 _UNDERLINE_LEVELS = {"*": 1, "=": 2, "-": 3, "~": 4, "^": 5, '"': 6}
 _HEADING_LIMIT = 80
