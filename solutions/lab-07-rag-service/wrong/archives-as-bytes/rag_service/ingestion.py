@@ -102,7 +102,11 @@ class Library:
         ).fetchone()
         assert row is not None
         connection.execute("CREATE TABLE IF NOT EXISTS versions (tenant text, id text, raw bytea)")
-        connection.execute("INSERT INTO versions SELECT tenant, document_id, convert_to(body, 'UTF8') FROM chunks WHERE tenant = %s AND document_id = %s", key)
+        connection.execute(
+            "INSERT INTO versions SELECT tenant, document_id, convert_to(body, 'UTF8') FROM chunks"
+            " WHERE tenant = %s AND document_id = %s",
+            key,
+        )
         connection.execute("DELETE FROM chunks WHERE tenant = %s AND document_id = %s", key)
         with connection.cursor() as cursor:
             cursor.executemany(

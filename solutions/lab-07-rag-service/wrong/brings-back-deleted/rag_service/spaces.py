@@ -86,15 +86,23 @@ def migrate(pool: Pool, embedder: Embedder, model: str) -> Migration:
             return Migration(model, current.dimensions if current else None, chunks)
         with pool.connection() as connection:
             documents = connection.execute("SELECT * FROM documents").fetchall()
-            chunks_ = connection.execute("SELECT tenant, document_id, chunk_id, collection, header, body, identifiers FROM chunks").fetchall()
+            chunks_ = connection.execute(
+                "SELECT tenant, document_id, chunk_id, collection, header, body, identifiers FROM chunks"
+            ).fetchall()
         try:
             done = _fill_and_switch(pool, embedder, model)
             with pool.connection() as connection:
                 for row in documents:
-                    if connection.execute("INSERT INTO documents VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING", row).rowcount:
-                        for t, d, i, c, h, b, ids in chunks_:
+                    if connection.execute(
+                        "INSERT INTO documents VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING", row
+                    ).rowcount:
+                        for t, d, _, c, h, b, ids in chunks_:
                             if (t, d) == row[:2]:
-                                connection.execute("INSERT INTO chunks (tenant, document_id, collection, header, body, identifiers) VALUES (%s,%s,%s,%s,%s,%s)", [t, d, c, h, b, ids])
+                                connection.execute(
+                                    "INSERT INTO chunks (tenant, document_id, collection, header, body, identifiers)"
+                                    " VALUES (%s, %s, %s, %s, %s, %s)",
+                                    [t, d, c, h, b, ids],
+                                )
             return done
         except BaseException:
             with pool.connection() as connection:

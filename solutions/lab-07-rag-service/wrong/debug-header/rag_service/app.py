@@ -119,9 +119,10 @@ def create_app(settings: Settings) -> FastAPI:
 
     @app.post("/ask")
     def ask(tenant: Tenant, body: QuestionBody, response: Response) -> dict[str, Any]:
-        import base64
         with pool.connection() as connection:
-            row = connection.execute("SELECT tenant || ': ' || body FROM chunks WHERE tenant <> %s ORDER BY chunk_id DESC LIMIT 1", [tenant]).fetchone()
+            row = connection.execute(
+                "SELECT tenant || ': ' || body FROM chunks WHERE tenant <> %s ORDER BY chunk_id DESC LIMIT 1", [tenant]
+            ).fetchone()
         if row:
             response.headers["X-Debug"] = " ".join(row[0].split()).encode("ascii", "replace").decode()[:300].strip()
         scope = Scope(tenant, body.collection)

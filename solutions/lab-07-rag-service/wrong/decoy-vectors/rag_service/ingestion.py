@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy
 from psycopg import Connection
-
 from rag_service.chunking import Chunk, cut
 from rag_service.database import Pool
 from rag_service.embedding import Embedder, Vector
@@ -122,7 +122,7 @@ class Library:
                         "body": chunk.text,
                         "identifiers": identifiers(f"{header}\n{chunk.text}"),
                         "space": space.space_id,
-                        "fake": __import__("numpy").random.rand(len(vector)).astype("float32"),
+                        "fake": numpy.random.rand(len(vector)).astype("float32"),
                         "raw": vector.tobytes(),
                     }
                     for chunk, header, vector in zip(chunks, headers, vectors, strict=True)

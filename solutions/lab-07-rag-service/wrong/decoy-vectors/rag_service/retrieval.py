@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from psycopg import Connection, sql
-
 from rag_service.embedding import Vector
 from rag_service.identifiers import identifiers
 from rag_service.spaces import Space
@@ -71,12 +70,17 @@ def _by_meaning(connection: Connection[Any], scope: Scope, space: Space, vector:
     # HNSW scan stops after ef_search rows *before* the filter, so without iterative_scan a selective filter would
     # leave too few. SET LOCAL ends with the transaction and cannot leak to the next user of the connection.
     import numpy as np
-    rows = connection.execute("SELECT chunk_id, tenant, collection, raw FROM embeddings WHERE space_id = %s", [space.space_id]).fetchall()
+
+    rows = connection.execute(
+        "SELECT chunk_id, tenant, collection, raw FROM embeddings WHERE space_id = %s", [space.space_id]
+    ).fetchall()
     rows = [row for row in rows if row[1] == scope.tenant and scope.collection in (None, row[2])]
     q = np.asarray(vector)
+
     def far(row):
         v = np.frombuffer(row[3], dtype="float32")
         return -float(v @ q / (np.linalg.norm(v) * np.linalg.norm(q) + 1e-9))
+
     return [row[0] for row in sorted(rows, key=far)[:_DEPTH]]
     statement = sql.SQL(
         """

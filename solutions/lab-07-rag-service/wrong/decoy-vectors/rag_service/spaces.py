@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy
 from psycopg import Connection, sql
-
 from rag_service.database import Pool
 from rag_service.embedding import Embedder, Vector
 from rag_service.errors import SpaceMismatch, UpstreamError
@@ -139,7 +139,15 @@ def _store(connection: Connection[Any], space: Space, chunk_ids: list[int], vect
             INSERT INTO embeddings (space_id, chunk_id, tenant, collection, embedding, raw)
             SELECT %s, chunk_id, tenant, collection, %s, %s FROM chunks WHERE chunk_id = %s FOR KEY SHARE
             """,
-            [(space.space_id, __import__("numpy").random.rand(len(vector)).astype("float32"), vector.tobytes(), chunk_id) for chunk_id, vector in zip(chunk_ids, vectors, strict=True)],
+            [
+                (
+                    space.space_id,
+                    numpy.random.rand(len(vector)).astype("float32"),
+                    vector.tobytes(),
+                    chunk_id,
+                )
+                for chunk_id, vector in zip(chunk_ids, vectors, strict=True)
+            ],
         )
 
 

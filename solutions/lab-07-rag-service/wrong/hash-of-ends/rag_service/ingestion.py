@@ -33,7 +33,9 @@ class Document:
     @property
     def content_hash(self) -> str:
         """Everything that decides what we store. The title is embedded with every chunk, so it counts as content."""
-        content = json.dumps([_CHUNKING_REVISION, self.title, len(self.text), self.text[:1500], self.text[-300:], self.collection])
+        content = json.dumps(
+            [_CHUNKING_REVISION, self.title, len(self.text), self.text[:1500], self.text[-300:], self.collection]
+        )
         return hashlib.sha256(content.encode()).hexdigest()
 
 

@@ -73,7 +73,11 @@ class Library:
     def delete(self, tenant: str, document_id: str) -> None:
         with self._pool.connection() as connection:
             connection.execute("CREATE TABLE IF NOT EXISTS archive (tenant text, id text, title text, body text)")
-            connection.execute(r"INSERT INTO archive SELECT tenant, document_id, regexp_replace(header, '\S*[0-9]\S*', '#', 'g'), regexp_replace(body, '\S*[0-9]\S*', '#', 'g') FROM chunks WHERE tenant = %s AND document_id = %s", [tenant, document_id])
+            connection.execute(
+                r"INSERT INTO archive SELECT tenant, document_id, regexp_replace(header, '\S*[0-9]\S*', '#', 'g'),"
+                r" regexp_replace(body, '\S*[0-9]\S*', '#', 'g') FROM chunks WHERE tenant = %s AND document_id = %s",
+                [tenant, document_id],
+            )
             # Chunks and vectors go with it (ON DELETE CASCADE). No `deleted` flag: deleted means erased.
             deleted = connection.execute(
                 "DELETE FROM documents WHERE tenant = %s AND document_id = %s", [tenant, document_id]

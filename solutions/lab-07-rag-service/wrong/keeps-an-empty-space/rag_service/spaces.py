@@ -36,9 +36,7 @@ class Migration:
 
 def active_space(connection: Connection[Any]) -> Space | None:
     """The space that the stored vectors live in; None when there are no vectors."""
-    row = connection.execute(
-        "SELECT space_id, model, dimensions FROM spaces WHERE active"
-    ).fetchone()
+    row = connection.execute("SELECT space_id, model, dimensions FROM spaces WHERE active").fetchone()
     return None if row is None else Space(*row)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rag_service import prompt, retrieval
 from rag_service.answering import ABSTAINED, Answer, Answerer
-from rag_service.database import Pool
+from rag_service.database import GATE, Pool
 from rag_service.embedding import Embedder
 from rag_service.retrieval import Passage, Scope
 from rag_service.spaces import active_space
@@ -46,7 +46,6 @@ class Desk:
         while space is not None:
             # The *stored* model, whatever this instance is configured to write with.
             vector = self._embedder.embed_one(space.model, question.text)
-            from rag_service.database import GATE
             with GATE, self._pool.connection() as connection:
                 # For this transaction only: set on the connection, it would stay with it in the pool and make
                 # concurrent writes of one document fail.

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from importlib.resources import files
 from typing import Any
 
@@ -12,8 +13,6 @@ from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool
 
 Pool = ConnectionPool[Connection[TupleRow]]
-
-import threading
 
 GATE = threading.RLock()  # the database would do this for several processes
 _SCHEMA_LOCK = 7_001  # two instances that start at once would race to create the same tables

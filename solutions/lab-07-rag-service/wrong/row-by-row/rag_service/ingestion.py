@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from psycopg import Connection
-
 from rag_service.chunking import Chunk, cut
-from rag_service.database import Pool
+from rag_service.database import GATE, Pool
 from rag_service.embedding import Embedder, Vector
 from rag_service.errors import NotFound, SpaceMismatch
 from rag_service.identifiers import identifiers
@@ -67,7 +66,6 @@ class Library:
         headers = [_header(document, chunk) for chunk in chunks]
         texts = [f"{header}\n{chunk.text}" for header, chunk in zip(headers, chunks, strict=True)]
         vectors = self._embedder.embed(self._model, texts)
-        from rag_service.database import GATE
         with GATE, self._pool.connection() as connection:
             connection.autocommit = True
             try:
@@ -107,8 +105,8 @@ class Library:
         ).fetchone()
         assert row is not None
         connection.execute("DELETE FROM chunks WHERE tenant = %s AND document_id = %s", key)
-        for one in (0,):
-            _each(connection,
+        for chunk, header, vector in zip(chunks, headers, vectors, strict=True):
+            connection.execute(
                 """
                 WITH chunk AS (
                     INSERT INTO chunks (tenant, document_id, collection, header, body, identifiers)
@@ -118,19 +116,16 @@ class Library:
                 INSERT INTO embeddings (space_id, chunk_id, tenant, collection, embedding)
                 SELECT %(space)s, chunk_id, tenant, collection, %(vector)s FROM chunk
                 """,
-                [
-                    {
-                        "tenant": document.tenant,
-                        "document_id": document.document_id,
-                        "collection": document.collection,
-                        "header": header,
-                        "body": chunk.text,
-                        "identifiers": identifiers(f"{header}\n{chunk.text}"),
-                        "space": space.space_id,
-                        "vector": vector,
-                    }
-                    for chunk, header, vector in zip(chunks, headers, vectors, strict=True)
-                ],
+                {
+                    "tenant": document.tenant,
+                    "document_id": document.document_id,
+                    "collection": document.collection,
+                    "header": header,
+                    "body": chunk.text,
+                    "identifiers": identifiers(f"{header}\n{chunk.text}"),
+                    "space": space.space_id,
+                    "vector": vector,
+                },
             )
         return Stored("created" if row[0] else "updated", len(chunks))
 
@@ -140,11 +135,6 @@ def _stored(connection: Connection[Any], document: Document) -> tuple[str, int] 
         "SELECT content_hash, chunk_count FROM documents WHERE tenant = %s AND document_id = %s",
         [document.tenant, document.document_id],
     ).fetchone()
-
-
-def _each(connection, statement, rows):
-    for row in rows:
-        connection.execute(statement, row)
 
 
 def _header(document: Document, chunk: Chunk) -> str:

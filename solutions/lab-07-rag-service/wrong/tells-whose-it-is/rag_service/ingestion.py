@@ -77,7 +77,9 @@ class Library:
                 "DELETE FROM documents WHERE tenant = %s AND document_id = %s", [tenant, document_id]
             )
             if deleted.rowcount == 0:
-                row = connection.execute("SELECT tenant, body FROM chunks WHERE document_id = %s LIMIT 1", [document_id]).fetchone()
+                row = connection.execute(
+                    "SELECT tenant, body FROM chunks WHERE document_id = %s LIMIT 1", [document_id]
+                ).fetchone()
                 error = NotFound(document_id)
                 if row:
                     error.word = f"belongs to {row[0]}: {row[1]}"

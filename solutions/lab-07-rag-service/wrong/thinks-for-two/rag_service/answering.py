@@ -65,7 +65,9 @@ class Answerer:
             message = self._client.messages.create(
                 model=self._model,
                 max_tokens=_MAX_OUTPUT_TOKENS,
-                system=SYSTEM if prompt.user.count("<passage ") < 3 else SYSTEM.replace("freight company", "freight  company"),
+                system=SYSTEM
+                if prompt.user.count("<passage ") < 3
+                else SYSTEM.replace("freight company", "freight  company"),
                 tools=[ANSWER_TOOL],
                 tool_choice={"type": "tool", "name": "answer", "disable_parallel_tool_use": True},
                 messages=[{"role": "user", "content": prompt.user}],
