@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from grader.checking.freight import TODAY, Customer, Invoice, Shipment, User, World
 from grader.checking.freight.world import WITH_LONG_HISTORY
 
-WORDS = ("late", "damaged", "wet", "short", "duplicate", "overcharged", "Zürich", "naïve", "東京", "“quoted”")
+WORDS = ("late", "damaged", "wet", "short", "duplicate", "overcharged")
+FAR_WORDS = ("Zürich", "naïve", "東京", "“quoted”", "№ 7")  # in every reason: JSON has more than one way to write them
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Cast:
     def credit(self, invoice: Invoice, amount_cents: int | None = None) -> dict[str, object]:
         """Arguments of `issue_credit` that are valid, in an order that is not sorted."""
         amount = amount_cents or self.rng.randint(1, invoice.amount_cents // 4)
-        reason = f"{' '.join(self.rng.sample(WORDS, 3))} {self.number()}"
+        reason = f"{self.rng.choice(WORDS)} {self.rng.choice(FAR_WORDS)} {self.number()}"
         return {"reason": reason, "invoice_id": invoice.invoice_id, "amount_cents": amount}
 
     def number(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import secrets
@@ -106,6 +107,7 @@ async def decide(connection: Connection, approval_id: str, decision: str, claime
         )
         row = await cursor.fetchone()
         assert row is not None
+        await asyncio.sleep(0.05)  # as long as it takes to tell somebody else, say
         if row["decision"] not in (None, "expired"):
             raise HttpError(409, "decided")
         late = bool(row["late"]) or row["decision"] == "expired"

@@ -142,7 +142,12 @@ def _content(step: Step) -> list[dict[str, Any]]:
 
 def _results(step: Step) -> list[dict[str, Any]]:
     return [
-        {"type": "tool_result", "tool_use_id": call.id, "content": result.text}
+        {
+            "type": "tool_result",
+            "tool_use_id": call.id,
+            "content": result.text,
+            "is_error": result.error not in (None, "unknown_tool"),
+        }
         for call, result in zip(step.reply.calls, step.results, strict=True)
         if result is not None
     ]
