@@ -1,13 +1,11 @@
-"""Responses as the official SDK sees it: every event in order, state, background work, strict output, reasoning."""
+"""Responses as the official SDK sees it: every event in order, what goes on from what, strict output, reasoning."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import openai
 import pydantic
@@ -15,22 +13,11 @@ import pytest
 from openai.lib._tools import pydantic_responses_function_tool
 from openai.lib.responses_tool_runner import RegisteredFunction, ResponsesToolRunner
 
-from grader.model.script import Cut, Fail, Hold, Refuse, Reply, Slow, Thinking, ToolCall, Turn
+from grader.model.script import Cut, Fail, Refuse, Reply, Thinking, ToolCall, Turn
 from grader.model.server import ModelDouble
 
-if TYPE_CHECKING:
-    from openai.types.responses import Response
+from .response_requests import ASK, LONG, TOOLS, ask
 
-PATIENCE = 20
-ASK = "Where is shipment MFX-4471-B?"
-LONG = "The shipment waits at Arden for a customs release; storage costs 41 euros a day. " * 20
-LOOKUP: dict[str, Any] = {
-    "type": "object",
-    "properties": {"id": {"type": "string"}},
-    "required": ["id"],
-    "additionalProperties": False,
-}
-TOOLS: list[Any] = [{"type": "function", "name": "lookup", "parameters": LOOKUP, "strict": True}]
 GOOD = '{"id": "MFX", "days": 3, "berth": null}'
 
 
@@ -60,11 +47,6 @@ def gpt(running: ModelDouble) -> Iterator[openai.OpenAI]:
         base_url=running.openai_base_url, api_key="dummy", max_retries=0, _strict_response_validation=True
     ) as client:
         yield client
-
-
-def ask(gpt: openai.OpenAI, **more: Any) -> Response:
-    response: Response = gpt.responses.create(**{"model": "any", "input": ASK, **more})
-    return response
 
 
 def test_a_plain_reply_is_complete(double: ModelDouble, gpt: openai.OpenAI) -> None:
@@ -314,266 +296,6 @@ def test_a_function_is_strict_where_its_schema_allows_it(
     (tool,) = ask(gpt, tools=tools).tools
     assert tool.type == "function"
     assert tool.strict is True
-
-
-# --- kept responses -------------------------------------------------------------------------------------------------
-
-
-def test_a_response_is_kept_until_it_is_deleted(double: ModelDouble, gpt: openai.OpenAI) -> None:
-    double.script(Reply("At Arden."))
-    made = ask(gpt)
-    assert gpt.responses.retrieve(made.id).to_dict() == made.to_dict()
-    gpt.responses.delete(made.id)
-    for gone in (gpt.responses.retrieve, gpt.responses.delete, gpt.responses.cancel, gpt.responses.input_items.list):
-        with pytest.raises(openai.NotFoundError, match=f"Response with id '{made.id}' not found"):
-            gone(made.id)
-
-
-def test_input_items_come_in_pages(double: ModelDouble, gpt: openai.OpenAI) -> None:
-    double.script(Reply("fine"))
-    said: list[Any] = [
-        {"role": "developer", "content": "Be short."},
-        {"role": "user", "content": [{"type": "input_text", "text": "one"}]},
-        {"role": "assistant", "content": "two"},
-        {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
-        {"type": "function_call_output", "call_id": "c", "output": "three"},
-    ]
-    made = ask(gpt, input=said)
-    items = list(gpt.responses.input_items.list(made.id, limit=2, order="asc"))
-    assert [item.type for item in items] == [
-        "message",
-        "message",
-        "message",
-        "function_call",
-        "function_call_output",
-    ]
-    assert [item.id for item in gpt.responses.input_items.list(made.id)] == [item.id for item in reversed(items)]
-
-
-def test_tokens_are_counted_with_earlier_turns(double: ModelDouble, gpt: openai.OpenAI) -> None:
-    double.script(Reply("At Arden."))
-    made = ask(gpt)
-    counted = gpt.responses.input_tokens.count(model="any", input="x" * 40, previous_response_id=made.id)
-    assert counted.input_tokens == -(-(29 + 9 + 40) // 4)
-
-
-# --- in the background ----------------------------------------------------------------------------------------------
-
-
-def test_work_in_the_background_is_done_when_the_check_says(double: ModelDouble, gpt: openai.OpenAI) -> None:
-    gate = threading.Event()
-    double.script(Hold(Reply("At Arden."), gate))
-    made = ask(gpt, background=True)
-    assert (made.status, made.output_text) == ("queued", "")
-    assert [gpt.responses.retrieve(made.id).status for _ in range(2)] == ["in_progress"] * 2
-    with pytest.raises(openai.BadRequestError, match="its status is 'in_progress'"):
-        ask(gpt, previous_response_id=made.id)
-    gate.set()
-    done = gpt.responses.retrieve(made.id)
-    assert (done.status, done.output_text) == ("completed", "At Arden.")
-    assert double.journal.since()[0].request.number
-    assert [request.wire for request in double.journal.requests()[-5:]].count("openai-stored-responses") == 3
-
-
-def test_a_gate_is_looked_at_once_a_look(double: ModelDouble, gpt: openai.OpenAI) -> None:
-    class ThirdLook:
-        looks = 0
-
-        def is_set(self) -> bool:
-            self.looks += 1
-            return self.looks == 3
-
-    double.script(Hold(Reply("done"), ThirdLook()))
-    made = ask(gpt, background=True)
-    statuses = [gpt.responses.retrieve(made.id).status for _ in range(3)]
-    assert statuses == ["in_progress", "in_progress", "completed"]
-
-
-def test_work_that_nothing_holds_is_done_at_the_first_look(double: ModelDouble, gpt: openai.OpenAI) -> None:
-    double.script(Reply("At Arden."))
-    assert gpt.responses.retrieve(ask(gpt, background=True).id).output_text == "At Arden."
-
-
-def test_slow_work_is_done_by_the_doubles_clock(double: ModelDouble, gpt: openai.OpenAI) -> None:
-    double.script(Slow(Reply("At Arden."), 3600))
-    made = ask(gpt, background=True)
-    assert gpt.responses.retrieve(made.id).status == "in_progress"
-    double.advance(3600)
-    assert gpt.responses.retrieve(made.id).status == "completed"
-
-
-def test_work_may_be_cancelled_while_it_is_under_way(double: ModelDouble, gpt: openai.OpenAI) -> None:
-    double.script(Hold(Reply("never"), threading.Event()))
-    made = ask(gpt, background=True)
-    assert gpt.responses.cancel(made.id).status == "cancelled"
-    assert gpt.responses.cancel(made.id).status == "cancelled"
-    assert gpt.responses.retrieve(made.id).output == []
-
-
-def test_what_is_not_in_the_background_cannot_be_cancelled(double: ModelDouble, gpt: openai.OpenAI) -> None:
-    double.script(Reply("At Arden."))
-    made = ask(gpt)
-    with pytest.raises(openai.BadRequestError, match="Cannot cancel a synchronous response"):
-        gpt.responses.cancel(made.id)
-    with pytest.raises(openai.BadRequestError, match="can be streamed again"):
-        gpt.responses.retrieve(made.id, stream=True)
-
-
-def test_work_that_fails_says_so_when_it_is_looked_at(double: ModelDouble, gpt: openai.OpenAI) -> None:
-    gate = threading.Event()
-    double.script(Hold(Fail(429), gate), Fail(500))
-    made = ask(gpt, background=True)
-    gate.set()
-    failed = gpt.responses.retrieve(made.id)
-    assert failed.status == "failed"
-    assert failed.error is not None
-    assert failed.error.code == "rate_limit_exceeded"
-    with pytest.raises(openai.InternalServerError):
-        ask(gpt, background=True)
-
-
-def test_a_stream_of_background_work_waits_inside(double: ModelDouble, gpt: openai.OpenAI) -> None:
-    gate = threading.Event()
-    double.script(Hold(Reply("At Arden."), gate))
-    stream = gpt.responses.create(model="any", input=ASK, background=True, stream=True)
-    first = [next(stream).type for _ in range(3)]
-    assert first == ["response.created", "response.queued", "response.in_progress"]
-    gate.set()
-    rest = list(stream)
-    assert rest[-1].type == "response.completed"
-    assert rest[0].sequence_number == 3
-
-
-def test_a_stream_that_broke_is_taken_up_where_it_was(double: ModelDouble, gpt: openai.OpenAI) -> None:
-    double.script(Cut(Reply(LONG), after_events=9))
-    stream = gpt.responses.create(model="any", input=ASK, background=True, stream=True)
-    seen: list[Any] = []
-    with pytest.raises(openai.APIConnectionError):
-        seen.extend(stream)
-    assert len(seen) == 9
-    made = seen[0].response.id
-    seen += gpt.responses.retrieve(made, stream=True, starting_after=seen[-1].sequence_number)
-    assert [event.sequence_number for event in seen] == list(range(len(seen)))
-    assert "".join(event.delta for event in seen if event.type == "response.output_text.delta") == LONG
-    with gpt.responses.stream(response_id=made) as again:
-        assert again.get_final_response().output_text == LONG
-
-
-def test_a_stream_of_cancelled_work_ends(double: ModelDouble, gpt: openai.OpenAI) -> None:
-    double.script(Hold(Reply("never"), threading.Event()))
-    stream = gpt.responses.create(model="any", input=ASK, background=True, stream=True)
-    made = next(stream)
-    assert made.type == "response.created"
-    with ThreadPoolExecutor() as pool:
-        rest = pool.submit(list, stream)
-        gpt.responses.cancel(made.response.id)
-        kinds = [event.type for event in rest.result(PATIENCE)]
-    assert "response.completed" not in kinds
-
-
-def test_a_hold_keeps_background_work_under_way(double: ModelDouble, gpt: openai.OpenAI) -> None:
-    double.script(Reply("At Arden."))
-    with double.hold(lambda request: request.wire == "openai-responses") as held:
-        made = ask(gpt, background=True)
-        assert held.arrived.is_set()
-        assert gpt.responses.retrieve(made.id).status == "in_progress"
-    assert gpt.responses.retrieve(made.id).status == "completed"
-
-
-# --- what is refused, and errors ------------------------------------------------------------------------------------
-
-SCHEMA: dict[str, Any] = {"type": "json_schema", "name": "shipment", "schema": LOOKUP, "strict": True}
-USER: dict[str, Any] = {"role": "user", "content": "hi"}
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"model": ""}, "Missing required parameter: 'model'"),
-        ({"input": None}, 'One of "input" or "previous_response_id"'),
-        ({"input": 7}, "Invalid type for 'input': expected a string or an array"),
-        ({"input": ["x"]}, r"Invalid type for 'input\[0\]'"),
-        ({"input": [{"role": "robot", "content": "x"}]}, "Invalid value: 'robot'"),
-        ({"input": [{"type": "message", "content": "x"}]}, r"'input\[0\].role'"),
-        ({"input": [{"role": "user"}]}, r"'input\[0\].content'"),
-        ({"input": [{"role": "user", "content": [{"type": "text", "text": "x"}]}]}, "Invalid value: 'text'"),
-        ({"input": [{"role": "assistant", "content": [{"type": "input_text"}]}]}, "Invalid value: 'input_text'"),
-        ({"input": [{"role": "user", "content": [{"type": "input_text"}]}]}, r"content\[0\].text"),
-        ({"input": [{"type": "web_search_call", "id": "x"}]}, "Invalid value: 'web_search_call'"),
-        ({"input": [{"type": "function_call", "call_id": "c"}]}, r"'input\[0\].name'"),
-        ({"input": [{"type": "function_call_output", "call_id": "c"}]}, r"'input\[0\].output'"),
-        ({"input": [{"type": "reasoning", "id": "rs_1"}]}, r"'input\[0\].summary'"),
-        ({"max_output_tokens": 15}, "Expected a value >= 16, but got 15 instead"),
-        ({"max_output_tokens": 10**9}, "max_output_tokens is too large"),
-        ({"temperature": 3}, "between 0 and 2"),
-        ({"truncation": "sometimes"}, "Invalid value: 'sometimes'"),
-        ({"reasoning": {"effort": "huge"}}, "Invalid value: 'huge'"),
-        ({"reasoning": "low"}, "Invalid type for 'reasoning'"),
-        ({"text": {"format": {"type": "xml"}}}, "Invalid value: 'xml'"),
-        ({"text": {"format": {**SCHEMA, "schema": {"type": "object"}}}}, "Invalid schema for response_format 'shipm"),
-        ({"tools": [{**TOOLS[0], "parameters": {"type": "object"}}]}, "Invalid schema for function 'lookup'"),
-        ({"tools": [{"type": "web_search"}]}, "A tool of type 'web_search' runs at the vendor"),
-        ({"tools": [{"type": "function"}]}, r"'tools\[0\].name'"),
-        ({"tool_choice": "required"}, "must be specified with 'tools'"),
-        ({"tools": TOOLS, "tool_choice": {"type": "function", "name": "g"}}, "Tool choice 'g' not found"),
-        (
-            {"tools": TOOLS, "tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "mcp"}]}},
-            "Invalid value",
-        ),
-        ({"include": ["message.output_text.logprobs"]}, "Unsupported parameter"),
-        ({"include": ["all"]}, "Invalid value: 'all'"),
-        ({"top_logprobs": 3}, "Unsupported parameter: 'top_logprobs'"),
-        ({"prompt": {"id": "pmpt_1"}}, "Unsupported parameter: 'prompt'"),
-        ({"background": True, "store": False}, "requires 'store' to be true"),
-        ({"stream_options": {"include_obfuscation": False}}, "only allowed when 'stream' is enabled"),
-        ({"metadata": {"a": 1}}, "Invalid type for 'metadata.a'"),
-        ({"prompt_cache_options": {"prewarm": True}}, "Unsupported parameter: 'prompt_cache_options.prewarm'"),
-        ({"extra_body": {"temperatur": 1}}, "Unknown parameter: 'temperatur'"),
-        ({"text": {"verbose": "low"}}, "Unknown parameter: 'text.verbose'"),
-        ({"reasoning": {"efort": "low"}}, "Unknown parameter: 'reasoning.efort'"),
-        ({"tools": [{**TOOLS[0], "stric": True}]}, r"Unknown parameter: 'tools\[0\].stric'"),
-        ({"text": {"format": {**SCHEMA, "stric": True}}}, "Unknown parameter: 'text.format.stric'"),
-        ({"user": 7}, "Invalid type for 'user': expected a string"),
-        ({"max_tool_calls": "1"}, "Invalid type for 'max_tool_calls'"),
-        ({"conversation": "conv_1", "previous_response_id": "resp_1"}, "Mutually exclusive parameters"),
-    ],
-)
-def test_responses_refuse(gpt: openai.OpenAI, changes: dict[str, Any], words: str) -> None:
-    with pytest.raises(openai.BadRequestError, match=words) as refused:
-        ask(gpt, **changes)
-    assert (refused.value.request_id or "").startswith("req_")
-    assert refused.value.type == "invalid_request_error"
-
-
-def test_a_bad_schema_names_its_place(gpt: openai.OpenAI) -> None:
-    with pytest.raises(openai.BadRequestError) as refused:
-        ask(gpt, text={"format": {**SCHEMA, "schema": {"type": "object"}}})
-    assert (refused.value.param, refused.value.code) == ("text.format.schema", "invalid_json_schema")
-
-
-def test_there_are_no_conversations_here(gpt: openai.OpenAI) -> None:
-    with pytest.raises(openai.NotFoundError, match="Conversation with id 'conv_1' not found"):
-        ask(gpt, conversation="conv_1")
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"input": [USER, {"role": "assistant", "content": [{"type": "output_text", "text": "x"}]}, USER]},
-        {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "https://example.org/a.png"}]}]},
-        {"tools": TOOLS, "tool_choice": {"type": "function", "name": "lookup"}},
-        {"tools": [{"type": "function", "name": "f"}], "parallel_tool_calls": False, "max_tool_calls": 3},
-        {"tools": TOOLS, "tool_choice": {"type": "allowed_tools", "mode": "required", "tools": [TOOLS[0]]}},
-        {"text": {"format": SCHEMA, "verbosity": "low"}, "include": ["reasoning.encrypted_content"]},
-        {"service_tier": "flex", "truncation": "auto", "user": "u", "safety_identifier": "s", "top_p": 0.5},
-        {"prompt_cache_key": "k", "prompt_cache_options": {"mode": "implicit", "ttl": "12h"}},
-        {"prompt_cache_retention": "24h", "max_output_tokens": 16, "reasoning": {"effort": "none"}},
-    ],
-)
-def test_responses_accept(double: ModelDouble, gpt: openai.OpenAI, changes: dict[str, Any]) -> None:
-    forced = "tool_choice" in changes
-    double.script(ToolCall("lookup", {"id": "1"}) if forced else Reply('{"id": "1"}'))
-    assert ask(gpt, **changes).status == "completed"
 
 
 def test_a_stream_may_end_in_an_error_event(double: ModelDouble, gpt: openai.OpenAI) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from grader.model.wires.anthropic_blocks import check_block, check_content
 from grader.model.wires.anthropic_catalogue import model_named
 from grader.model.wires.anthropic_option_rules import check_options
 from grader.model.wires.anthropic_tool_rules import check_calls, check_pairs, check_tools
@@ -35,18 +36,14 @@ FIELDS = frozenset(
     }
 )
 BETA_FIELDS = frozenset({"thread"})  # looked at before, where threads are kept
+# Of anthropic.types.beta: taken by the vendor with the beta header that belongs to it, not played by this double.
+NOT_PLAYED = frozenset(
+    {"billing_policy", "compaction", "context_management", "fallback_credit_token", "fallbacks", "mcp_servers"}
+)
+TIERS = ("auto", "standard_only")
+SPEEDS = (None, "fast", "standard")
 MOST_MESSAGES = 100_000
 ROLES = ("user", "assistant", "system")
-BLOCK_FIELDS: dict[str, dict[str, type]] = {
-    "text": {"text": str},
-    "tool_use": {"id": str, "name": str, "input": dict},
-    "tool_result": {"tool_use_id": str},
-    "thinking": {"thinking": str, "signature": str},
-    "redacted_thinking": {"data": str},
-    "image": {"source": dict},
-    "document": {"source": dict},
-    "search_result": {"content": list, "source": str, "title": str},
-}
 
 
 def check(
@@ -81,6 +78,8 @@ def check_prompt(
     for name in needed:
         require(name in body, f"{name}: Field required")
     for name in body:
+        played = name not in NOT_PLAYED or "anthropic-beta" not in headers
+        require(played, f"{name}: the vendor takes it in a beta, the model double of these labs does not play it")
         require(name in known, f"{name}: Extra inputs are not permitted")
     _check_scalars(body)
     _check_system(body.get("system"))
@@ -102,6 +101,13 @@ def _check_scalars(body: JsonObject) -> None:
         isinstance(sequences, list) and all(isinstance(item, str) for item in sequences),
         "stop_sequences: Input should be a valid list of strings",
     )
+    spoken = all(item.strip() for item in sequences)
+    require(spoken, "stop_sequences: each stop sequence must contain non-whitespace")
+    require(body.get("service_tier", "auto") in TIERS, "service_tier: Input should be 'auto' or 'standard_only'")
+    require(body.get("speed") in SPEEDS, "speed: Input should be 'fast' or 'standard'")
+    most_likely = body.get("top_k", 0)
+    require(is_whole(most_likely) and most_likely >= 0, "top_k: Input should be a valid integer, 0 or more")
+    require(isinstance(body.get("metadata", {}), dict), "metadata: Input should be an object")
     for name, top in (("temperature", 1), ("top_p", 1)):
         value = body.get(name, 0)
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -157,7 +163,7 @@ def _check_system(system: object) -> None:
     for index, block in enumerate(system if isinstance(system, list) else ()):
         place = f"system.{index}"
         require(isinstance(block, dict) and block.get("type") == "text", f"{place}: Input should be a text block")
-        _check_block(block, place)
+        check_block(block, place)
 
 
 def _check_messages(messages: object) -> None:
@@ -175,7 +181,7 @@ def _check_messages(messages: object) -> None:
         require(not extra, f"{place}.{''.join(extra[:1])}: Extra inputs are not permitted")
         require(message["role"] in ROLES, f"{place}.role: Input should be 'user', 'assistant' or 'system'")
         last_words = index == len(messages) - 1 and message["role"] == "assistant"
-        _check_content(message["content"], place, may_be_empty=last_words)
+        check_content(message["content"], place, may_be_empty=last_words)
 
 
 def _check_places(messages: list[JsonObject]) -> None:
@@ -190,40 +196,3 @@ def _check_places(messages: list[JsonObject]) -> None:
             f"messages.{index}: a `system` message must immediately follow a `user` turn and must be the last message "
             "or be followed by an `assistant` turn",
         )
-
-
-def _check_content(content: object, place: str, *, may_be_empty: bool) -> None:
-    if not isinstance(content, (str, list)):
-        raise Rejection(f"{place}.content: Input should be a valid string or a list of content blocks")
-    empty = f"{place}: all messages must have non-empty content except for the optional final assistant message"
-    require(content or may_be_empty, empty)
-    if isinstance(content, list):
-        for index, block in enumerate(content):
-            inner = f"{place}.content.{index}"
-            if not isinstance(block, dict) or not isinstance(block.get("type"), str):
-                raise Rejection(f"{inner}.type: Field required")
-            _check_block(block, inner)
-
-
-def _check_block(block: JsonObject, place: str) -> None:
-    kind = block["type"]
-    for name, kind_of_value in BLOCK_FIELDS.get(kind, {}).items():
-        require(name in block, f"{place}.{kind}.{name}: Field required")
-        require(
-            isinstance(block[name], kind_of_value),
-            f"{place}.{kind}.{name}: Input should be a valid {_named(kind_of_value)}",
-        )
-    if kind == "text":
-        require(block["text"], f"{place}: text content blocks must be non-empty")
-    if kind == "tool_result":
-        content = block.get("content", "")
-        require(isinstance(content, (str, list)), f"{place}.tool_result.content: Input should be a string or a list")
-        for index, inner in enumerate(content if isinstance(content, list) else ()):
-            spot = f"{place}.tool_result.content.{index}"
-            require(isinstance(inner, dict) and isinstance(inner.get("type"), str), f"{spot}.type: Field required")
-            _check_block(inner, spot)
-
-
-def _named(kind: type) -> str:
-    names: dict[type, str] = {str: "string", dict: "dictionary", list: "list"}
-    return names[kind]

@@ -12,7 +12,9 @@ from grader.model.wires import anthropic_schemas
 from grader.model.wires.wire import JsonObject, Rejection, canonical, objects, require
 
 TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
-SERVER_TOOL = re.compile(r"[a-z_]+_\d{8}|mcp_toolset")
+# Of the vendor's own tools, those with no date in their type (newest version) and those that are sets without a name.
+SERVER_TOOL = re.compile(r"[a-z0-9_]+_\d{8}|mcp_toolset|tool_search_tool_(bm25|regex)")
+TOOLSET = re.compile(r"[a-z_]+_toolset(_\d{8})?")
 # anthropic.types.ToolParam of SDK 2.12.
 TOOL_FIELDS = frozenset(
     {
@@ -96,20 +98,20 @@ def check_tools(tools: object, choice: object) -> None:
         raise Rejection("tools: Input should be a valid list")
     for index, tool in enumerate(tools):
         _check_tool(tool, f"tools.{index}")
-    names = [tool["name"] for tool in tools]
+    names = [tool["name"] for tool in tools if "name" in tool]
     require(len(names) == len(set(names)), "tools: Tool names must be unique.")
     strict = [tool["input_schema"] for tool in tools if tool.get("strict") is True]
     complaint = anthropic_schemas.too_complex(strict)
     require(complaint is None, str(complaint))
     if choice is not None:
-        _check_choice(choice, names)
+        _check_choice(choice, names, any_tools=bool(tools))
 
 
-def _check_choice(choice: object, names: list[str]) -> None:
+def _check_choice(choice: object, names: list[str], *, any_tools: bool) -> None:
     if not isinstance(choice, dict) or choice.get("type") not in ("auto", "any", "tool", "none"):
         raise Rejection("tool_choice: Input should have a type of 'auto', 'any', 'tool' or 'none'")
     kind = choice["type"]
-    require(names or kind == "none", "tool_choice: may only be specified while providing tools.")
+    require(any_tools or kind == "none", "tool_choice: may only be specified while providing tools.")
     if kind == "tool":
         require(isinstance(choice.get("name"), str), "tool_choice.tool.name: Field required")
         require(choice["name"] in names, f"tool_choice.tool.name: Tool '{choice['name']}' not found in provided tools")
@@ -129,8 +131,8 @@ def _check_tool(tool: object, place: str) -> None:
     if kind not in (None, "custom"):
         known = isinstance(kind, str) and SERVER_TOOL.fullmatch(kind)
         require(known, f"{place}: Input tag '{kind}' found using 'type' does not match any of the expected tags")
-        require(isinstance(tool.get("name"), str) or kind == "mcp_toolset", f"{place}.name: Field required")
-        tool.setdefault("name", "")
+        has_name = isinstance(tool.get("name"), str) or TOOLSET.fullmatch(str(kind))
+        require(has_name, f"{place}.name: Field required")
         return  # the rest of it is the vendor's business
     require(isinstance(tool.get("name"), str), f"{place}.custom.name: Field required")
     require(

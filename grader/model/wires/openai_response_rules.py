@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
-from grader.model.wires.openai_items import kind_of
+from grader.model.wires.openai_item_rules import check_input
 from grader.model.wires.openai_shared_rules import (
     EFFORTS,
     VERBOSITIES,
@@ -26,7 +26,7 @@ from grader.model.wires.openai_shared_rules import (
     wrong_type,
     wrong_value,
 )
-from grader.model.wires.wire import JsonObject, Rejection, is_whole
+from grader.model.wires.wire import JsonObject, Rejection, canonical, is_whole
 
 # openai.types.responses.ResponseCreateParams of SDK 3.54.
 FIELDS = frozenset(
@@ -97,9 +97,6 @@ INCLUDABLE = (
     "reasoning.encrypted_content",
     "message.output_text.logprobs",
 )
-ITEMS = ("message", "function_call", "function_call_output", "reasoning", "item_reference")
-ROLES = ("user", "assistant", "system", "developer")
-PARTS = {"user": ("input_text", "input_image", "input_file"), "assistant": ("output_text", "refusal")}
 LEAST_OUTPUT = 16
 
 
@@ -111,7 +108,7 @@ def check(body: JsonObject, fields: Iterable[str] = FIELDS) -> None:
     _check_scalars(body)
     _check_objects(body)
     _check_tools(body)
-    _check_input(body)
+    check_input(body)
 
 
 def _check_scalars(body: JsonObject) -> None:
@@ -154,19 +151,36 @@ def _check_objects(body: JsonObject) -> None:
             raise not_here(f"include[{index}]")
     reasoning, text = body.get("reasoning") or {}, body.get("text") or {}
     check_known(reasoning, ("context", "effort", "generate_summary", "mode", "summary"), "reasoning.")
-    check_known(text, ("format", "verbosity"), "text.")
     check_choice(reasoning.get("effort"), "reasoning.effort", EFFORTS)
     for name in ("summary", "generate_summary"):
         check_choice(reasoning.get(name), f"reasoning.{name}", ("auto", "concise", "detailed"))
+    check_known(text, ("format", "verbosity"), "text.")
     check_choice(text.get("verbosity"), "text.verbosity", VERBOSITIES)
-    match text.get("format"):
-        case None | {"type": "text" | "json_object"}:
+    _check_format(text.get("format"), body)
+
+
+def _check_format(wanted: Any, body: JsonObject) -> None:
+    match wanted:
+        case None | {"type": "text"}:
             return
-        case {"type": "json_schema"} as wanted:
+        case {"type": "json_object"}:
+            _check_says_json(body)
+        case {"type": "json_schema"}:
             check_output_schema(wanted, "text.format", "text.format.schema", "invalid_json_schema")
         case other:
             kind = other.get("type") if isinstance(other, dict) else other
             raise wrong_value("text.format.type", kind, ("text", "json_object", "json_schema"))
+
+
+def _check_says_json(body: JsonObject) -> None:
+    """JSON mode wants the word in what was sent; earlier turns of a chain may have it too."""
+    sent = canonical([body.get("instructions"), body.get("input")]).lower()
+    if body.get("previous_response_id") is None and "json" not in sent:
+        message = (
+            "Response input messages must contain the word 'json' in some form to use 'text.format' of type "
+            "'json_object'."
+        )
+        raise Rejection(message, param="input")
 
 
 def _check_tools(body: JsonObject) -> None:
@@ -201,103 +215,3 @@ def _tool_name(tool: object, place: str) -> str:
     if kind != "function":
         raise not_here(place, f"A tool of type '{kind}' runs at the vendor or takes free text: use a function.")
     return check_function(tool, place, f"{place}.parameters")
-
-
-def _check_input(body: JsonObject) -> None:
-    given = body.get("input")
-    if given is None:
-        if body.get("previous_response_id") is None:
-            message = 'One of "input" or "previous_response_id" or "prompt" or "conversation" must be provided.'
-            raise Rejection(message, param="input", code="missing_required_parameter")
-        return
-    if not isinstance(given, (str, list)):
-        raise wrong_type("input", "a string or an array of input items", given)
-    for index, item in enumerate(given if isinstance(given, list) else ()):
-        _check_item(item, f"input[{index}]")
-
-
-def _check_item(item: object, place: str) -> None:
-    if not isinstance(item, dict):
-        raise wrong_type(place, "an object", item)
-    kind = kind_of(item)
-    if kind not in ITEMS:
-        raise wrong_value(f"{place}.type", kind, ITEMS)
-    if item.get("id") is not None and not isinstance(item["id"], str):
-        raise wrong_type(f"{place}.id", "a string", item["id"])
-    match kind:
-        case "message":
-            _check_message(item, place)
-        case "function_call":
-            _check_texts(item, place, "call_id", "name", "arguments")
-        case "function_call_output":
-            _check_texts(item, place, "call_id")
-            _check_output(item, place)
-        case "reasoning":
-            if not isinstance(item.get("summary"), list):
-                raise missing(f"{place}.summary")
-        case _:
-            _check_texts(item, place, "id")
-
-
-def _check_texts(item: JsonObject, place: str, *names: str) -> None:
-    for name in names:
-        if item.get(name) is None:
-            raise missing(f"{place}.{name}")
-        if not isinstance(item[name], str):
-            raise wrong_type(f"{place}.{name}", "a string", item[name])
-
-
-def _check_message(item: JsonObject, place: str) -> None:
-    role = item.get("role")
-    if role is None:
-        raise missing(f"{place}.role")
-    if role not in ROLES:
-        raise wrong_value(f"{place}.role", role, ROLES)
-    content = item.get("content")
-    if content is None:
-        raise missing(f"{place}.content")
-    if not isinstance(content, (str, list)):
-        raise wrong_type(f"{place}.content", "a string or an array of objects", content)
-    kinds = PARTS["assistant" if role == "assistant" else "user"]
-    for number, part in enumerate(content if isinstance(content, list) else ()):
-        _check_part(part, f"{place}.content[{number}]", kinds)
-
-
-def _check_output(item: JsonObject, place: str) -> None:
-    output = item.get("output")
-    if output is None:
-        raise missing(f"{place}.output")
-    if not isinstance(output, (str, list)):
-        raise wrong_type(f"{place}.output", "a string or an array of objects", output)
-    for number, part in enumerate(output if isinstance(output, list) else ()):
-        _check_part(part, f"{place}.output[{number}]", PARTS["user"])
-
-
-def _check_part(part: object, place: str, kinds: tuple[str, ...]) -> None:
-    if not isinstance(part, dict):
-        raise wrong_type(place, "an object", part)
-    kind = part.get("type")
-    if kind is None:
-        raise missing(f"{place}.type")
-    if kind not in kinds:
-        raise wrong_value(f"{place}.type", kind, kinds)
-    name = "refusal" if kind == "refusal" else "text"
-    if kind in ("input_text", "output_text", "refusal") and not isinstance(part.get(name), str):
-        raise missing(f"{place}.{name}")
-
-
-def check_calls(items: Iterable[Mapping[str, Any]]) -> None:
-    """In all that the model would read, every call has its output and every output its call before it."""
-    called: dict[str, bool] = {}
-    for item in items:
-        name = item.get("call_id")
-        if item["type"] == "function_call" and isinstance(name, str):
-            called.setdefault(name, False)
-        elif item["type"] == "function_call_output" and isinstance(name, str):
-            if name not in called:
-                message = f"No tool call found for function call output with call_id {name}."
-                raise Rejection(message, param="input")
-            called[name] = True
-    for name, answered in called.items():
-        if not answered:
-            raise Rejection(f"No tool output found for function call {name}.", param="input")

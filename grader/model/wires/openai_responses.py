@@ -10,9 +10,10 @@ from typing import Any
 from grader.model.journal import Message, Request, Tool, ToolChoice, prompt_tokens
 from grader.model.script import Fail, Gate, Refuse, Reply, Step, Stop, Thinking, ToolCall, Turn
 from grader.model.wires.openai_cache import CacheUse, PromptCache, segments_of
+from grader.model.wires.openai_item_rules import check_calls
 from grader.model.wires.openai_items import items_of, messages_of, split_system, whole
 from grader.model.wires.openai_response_events import as_begun
-from grader.model.wires.openai_response_rules import check, check_calls
+from grader.model.wires.openai_response_rules import check
 from grader.model.wires.openai_response_store import Moment, ResponseStore, Stored
 from grader.model.wires.openai_shared_rules import strict_complaint
 from grader.model.wires.openai_vendor import OpenAIVendor
