@@ -112,7 +112,8 @@ def _accounts(exchange: Exchange) -> str:
 
 def _inputs(request: Request) -> Iterator[Line]:
     shortened = f", {request.dimensions} dimensions" if request.dimensions else ""
-    yield f"  embeds {len(request.inputs)} texts{shortened}", ""
+    texts = "1 text" if len(request.inputs) == 1 else f"{len(request.inputs)} texts"
+    yield f"  embeds {texts}{shortened}", ""
     for text in request.inputs[:SHOWN_INPUTS]:
         yield f"  > {trimmed(text, 160)}", "cyan"
     if len(request.inputs) > SHOWN_INPUTS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,13 @@ ANTHROPIC_STOPS: dict[str, Stop] = {
     "model_context_window_exceeded": "context_window",
 }
 OPENAI_STOPS: dict[str, Stop] = {"stop": "end", "length": "max_tokens", "tool_calls": "tool_use"}
+# Lines of a stream after which a client need not read on; no text can hold one, for its own new lines are escaped.
+LAST_EVENT = re.compile(
+    rb"^(?:data: ?\[DONE\]|event: ?(?:message_stop|error|response\.(?:completed|incomplete|failed))\s"
+    rb'|data: ?\{"type": ?"(?:message_stop|response\.(?:completed|incomplete|failed))")',
+    re.MULTILINE,
+)
+LONGEST_MARK = 64  # bytes: no match of LAST_EVENT is longer
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,22 @@ class Heard:
             cache_read_tokens=self.cache_read_tokens,
             cache_write_tokens=self.cache_write_tokens,
         )
+
+
+@dataclass
+class Ending:
+    """Knows the part of a body from which on its client may know all of the reply; of a plain one that is the first."""
+
+    content_type: str
+    _begun: bool = False
+    _tail: bytes = b""
+
+    def begins_by(self, part: bytes) -> bool:
+        """Whether the end has begun in this part, or before."""
+        seen = self._tail + part
+        self._begun = self._begun or "event-stream" not in self.content_type or LAST_EVENT.search(seen) is not None
+        self._tail = seen[-LONGEST_MARK:]
+        return self._begun
 
 
 def hear(path: str, content_type: str, body: bytes) -> Heard:

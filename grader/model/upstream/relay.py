@@ -12,7 +12,7 @@ from grader.model.delivery import drop
 from grader.model.journal import Request
 from grader.model.records import Record
 from grader.model.script import Refuse, Turn
-from grader.model.upstream.hearing import error_message, hear
+from grader.model.upstream.hearing import Ending, error_message, hear
 from grader.model.upstream.passage import Passage, Source, UpstreamReply, body_of, passed_on
 from grader.model.upstream.schema_tools import as_schema_chat, tool_turn
 from grader.model.upstream.translation import as_chat, as_messages
@@ -95,19 +95,26 @@ class Relay:
         record.begins()
         await response.prepare(http)
         parts: list[bytes] = []
+        held: list[bytes] = []  # what the program gets once the reply is in the journal
+        ending = Ending(reply.content_type)
         try:
             async for part in reply.parts:
                 parts.append(part)
-                await response.write(part)
+                if ending.begins_by(part):
+                    held.append(part)
+                else:
+                    await response.write(part)
         except ConnectionError as error:
             if http.transport is None or http.transport.is_closing():
                 raise
             record.error = str(error)  # the upstream's end, not the program's: it sees the same
             record.write_down()
+            await response.write(b"".join(held))
             drop(http)
             return response
         self._note(passage, reply, b"".join(parts), record)
         record.write_down()
+        await response.write(b"".join(held))
         return response
 
     def _note(self, passage: Passage, reply: UpstreamReply, body: bytes, record: Record) -> None:
