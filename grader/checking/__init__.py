@@ -3,10 +3,11 @@
 from grader.checking.command import Command, Finished
 from grader.checking.event_stream import Event, EventStream
 from grader.checking.expect import Mismatch, check, expect, expect_equal, note
+from grader.checking.mcp_http import Exchange as McpExchange
 from grader.checking.mcp_http import McpHttp
 from grader.checking.mcp_messages import Answer, Mcp
 from grader.checking.mcp_stdio import McpStdio
-from grader.checking.program import Program, ProgramCrashed, ProgramTimeout, Response
+from grader.checking.program import Begun, Program, ProgramCrashed, ProgramTimeout, Response
 from grader.checking.stage import FreshStage, Stage
 from grader.model import (
     CHAT_WIRES,
@@ -35,6 +36,7 @@ from grader.model import (
 __all__ = [
     "CHAT_WIRES",
     "Answer",
+    "Begun",
     "Block",
     "Command",
     "Conversation",
@@ -49,6 +51,7 @@ __all__ = [
     "Garbage",
     "Hold",
     "Mcp",
+    "McpExchange",
     "McpHttp",
     "McpStdio",
     "Message",

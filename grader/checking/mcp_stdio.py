@@ -84,6 +84,15 @@ class McpStdio:
         message = {"jsonrpc": "2.0", "method": method, **({} if params is None else {"params": params})}
         self._write(json.dumps(message).encode(), time.monotonic() + self._seconds, method)
 
+    def send(self, line: bytes, *, allowed: tuple[Id, ...] = ()) -> None:
+        """Send a line as it is, whole or broken, and do not wait for an answer.
+
+        Args:
+            allowed: from now on an answer with one of these ids (None: to what could not be read) is no fault.
+        """
+        self._given_up.update(allowed)
+        self._write(line, time.monotonic() + self._seconds, f"the line {shown(line.decode('utf-8', 'replace'))!r}")
+
     def raw(self, line: bytes, number: Id, *, asked: str = "", seconds: float | None = None) -> Answer:
         """Send a line as it is and wait for the answer with id `number` (None: to what could not be read).
 
@@ -228,7 +237,7 @@ class McpStdio:
                     self._waiting[waiting] = message
                     self._news.notify_all()
                     return
-            if number in self._given_up and type(number) is int:
+            if number in self._given_up:
                 return
         self._is_at_fault(f"an answer with the id {number!r}, which no open request has", line)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import signal
 import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,6 +68,22 @@ class Response:
                 observed=f"{self.status} {shown(self.text)!r}",
                 hint="Every answer is JSON, errors too.",
             ) from error
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A request that was sent and whose answer nobody has read yet."""
+
+    connection: socket.socket
+    asked: str
+
+    def hang_up(self) -> None:
+        """Close the connection, as a client that does not want the answer any more."""
+        self.connection.close()
+
+    def silent(self) -> bool:
+        """Whether nothing has come back until now."""
+        return not select.select([self.connection], [], [], 0)[0]
 
 
 @dataclass(frozen=True)
@@ -196,6 +214,23 @@ class Program:
     def delete(self, path: str, **options: Any) -> Response:
         """`request("DELETE", …)`."""
         return self.request("DELETE", path, **options)
+
+    @contextmanager
+    def begun(self, path: str, body: bytes, headers: Mapping[str, str]) -> Iterator[Begun]:
+        """POST a request and do not wait for its answer: the client can hang up first.
+
+        Raises:
+            Mismatch: the program does not take the connection.
+        """
+        head = {"host": f"127.0.0.1:{self.port}", "content-length": str(len(body)), "connection": "close", **headers}
+        lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in head.items()), "", ""]
+        try:
+            connection = socket.create_connection(("127.0.0.1", self.port), timeout=self._seconds)
+            connection.sendall("\r\n".join(lines).encode("latin-1") + body)
+        except OSError as error:
+            raise self._broken(f"POST {path}", error) from error
+        with connection:
+            yield Begun(connection, f"POST {path}")
 
     def signal(self, number: int) -> None:
         """Send a signal to its process group."""

@@ -61,10 +61,12 @@ class Stage:
     _theatre: Theatre
     _recipe: Recipe
     _database: Database | None
+    _speaks: str
+    _besides: dict[str, Stage] = field(default_factory=dict)
     _driver: Driver = field(init=False)
 
     def __post_init__(self) -> None:
-        self._driver = self._theatre.start(self._recipe)
+        self._driver = self._theatre.start(self._recipe, self._speaks)
 
     @property
     def program(self) -> Program:
@@ -96,7 +98,7 @@ class Stage:
 
     def _speaks_otherwise(self, name: str) -> GraderFault:
         return GraderFault(
-            f"the check asks for `stage.{name}`, but the lab speaks {self._theatre.speaks!r}",
+            f"the check asks for `stage.{name}`, but the program speaks {self._speaks!r}",
             mend="Set `speaks` under [program] in its lab.toml, or ask for what it speaks.",
             slug="lab-invalid",
         )
@@ -147,7 +149,26 @@ class Stage:
                 )
         self._driver.close()
         self._recipe = replace(self._recipe, environment={**self._recipe.environment, **(environment or {})})
-        self._driver = self._theatre.start(self._recipe)
+        self._driver = self._theatre.start(self._recipe, self._speaks)
+
+    def beside(self, name: str, environment: Mapping[str, str] | None = None, *, speaks: str = "") -> Stage:
+        """The same program once more, on the same database and double: a second replica, or another transport.
+
+        It is started when it is first asked for by this name, and again when it has died; it ends with this stage.
+
+        Args:
+            name: of the second program, such as "replica"; what it was started with belongs to the name.
+            environment: variables that differ from those of this stage's program.
+            speaks: how it is driven, as in lab.toml; left out: as this one is.
+
+        Raises:
+            ProgramCrashed: it does not start.
+        """
+        if name not in self._besides:
+            recipe = replace(self._recipe, environment={**self._recipe.environment, **(environment or {})})
+            self._besides[name] = Stage(self.model, self._theatre, recipe, self._database, speaks or self._speaks)
+        self._besides[name].revive()
+        return self._besides[name]
 
     def revive(self) -> None:
         """Start the program again when an earlier check left it dead."""
@@ -161,7 +182,9 @@ class Stage:
                 self._database.terminate_sessions()
 
     def close(self) -> None:
-        """Kill the program."""
+        """Kill the program, and those beside it."""
+        for stage in self._besides.values():
+            stage.close()
         self._driver.close()
 
 
@@ -208,6 +231,7 @@ class Theatre:
         self._postgres_settings = postgres_settings
         self._postgres_mb = postgres_mb
         self.starting_database = ""  # SQL that every database of the run holds when its program starts
+        self.starting_environment: Mapping[str, str] = {}  # what the brief promises and every run draws anew
         self._stack = ExitStack()
         self._server: Server | None = None
         self._server_error: BaseException | None = None
@@ -224,7 +248,7 @@ class Theatre:
             self._leasing = threading.Thread(target=self._lease, args=(purpose,), name="lease", daemon=True)
             self._leasing.start()
 
-    def start(self, recipe: Recipe) -> Driver:
+    def start(self, recipe: Recipe, speaks: str) -> Driver:
         """Start a program in a fresh copy of its files, with a fresh home: what it left on disk is gone."""
         self._starts += 1
         home = recipe.folder.parent / f"start-{self._starts}"
@@ -241,7 +265,7 @@ class Theatre:
             own=home,
             connect=ports([*environment.values()]),
         )
-        driver = DRIVERS[self.speaks](self._launcher, recipe, seconds=self._seconds)
+        driver = DRIVERS[speaks](self._launcher, recipe, seconds=self._seconds)
         self._started.append(driver)
         return driver
 
@@ -300,11 +324,12 @@ class Theatre:
             promised = {
                 **self._promised(model),
                 **({"DATABASE_URL": self._within_reach(database.url)} if database else {}),
+                **self.starting_environment,
                 **(environment or {}),
             }
             recipe = replace(self._recipe, environment={**self._recipe.environment, **promised})
             try:
-                stage = Stage(model, self, recipe, database)
+                stage = Stage(model, self, recipe, database, self.speaks)
             except ProgramCrashed as crash:
                 if not environment:  # it would not start for any other check either
                     self.start_failure = crash

@@ -183,8 +183,14 @@ class CheckingSession:
         return ""
 
     @pytest.fixture(scope="session")
-    def _furnished(self, starting_database: str) -> None:
+    def starting_environment(self) -> Mapping[str, str]:
+        """Variables that every program of the run gets beside lab.toml's; a lab's conftest.py may override it."""
+        return {}
+
+    @pytest.fixture(scope="session")
+    def _furnished(self, starting_database: str, starting_environment: Mapping[str, str]) -> None:
         self.theatre.starting_database = starting_database
+        self.theatre.starting_environment = starting_environment
 
     @pytest.fixture
     def stage(self, _furnished: None) -> Stage:

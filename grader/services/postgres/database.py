@@ -92,9 +92,9 @@ class Locked:
         """Whether so many sessions of the program wait for a lock at one moment within `seconds`."""
         return self._until(lambda: self._database.waiting() >= sessions, seconds)
 
-    def given_up(self, *, seconds: float) -> bool:
-        """Whether no session of the program waits any more, within `seconds`."""
-        return self._until(lambda: self._database.waiting() == 0, seconds)
+    def given_up(self, *, seconds: float, left: int = 0) -> bool:
+        """Whether no more than `left` sessions of the program wait any more, within `seconds`."""
+        return self._until(lambda: self._database.waiting() <= left, seconds)
 
     def _until(self, condition: Callable[[], bool], seconds: float) -> bool:
         deadline = time.monotonic() + seconds

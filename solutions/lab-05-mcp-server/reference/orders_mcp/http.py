@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orders_mcp import audit, rate
 from orders_mcp.database import Pool, open_pool
@@ -21,6 +23,8 @@ from orders_mcp.settings import Settings
 
 METADATA = "/.well-known/oauth-protected-resource/mcp"
 BODY_LIMIT = 1024 * 1024
+HEADER_MISMATCH = -32020
+VERSION = "io.modelcontextprotocol/protocolVersion"
 
 
 def create_app(settings: Settings) -> Starlette:
@@ -34,15 +38,14 @@ def create_app(settings: Settings) -> Starlette:
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         pool = await open_pool(settings.database_url)
         server = build_server(settings, pool)
-        own = f"{settings.port}"
+        own = (f"127.0.0.1:{settings.port}", f"localhost:{settings.port}")
         app = server.streamable_http_app(
             # Not json_response: only the streaming path notices a client that hangs up, and cancels its call.
             stateless_http=True,
-            max_request_body_size=BODY_LIMIT,
             transport_security=TransportSecuritySettings(
                 enable_dns_rebinding_protection=True,
-                allowed_hosts=[f"127.0.0.1:{own}", f"localhost:{own}"],
-                allowed_origins=[f"http://127.0.0.1:{own}", f"http://localhost:{own}"],
+                allowed_hosts=list(own),
+                allowed_origins=[f"http://{host}" for host in own],
             ),
         )
         inner["mcp"] = Gate(app, settings, pool)
@@ -67,10 +70,30 @@ def create_app(settings: Settings) -> Starlette:
     return Starlette(routes=routes, lifespan=lifespan)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a body asks for, as far as the gate has to know; what cannot be read the protocol behind it refuses.
+
+    `version` is the protocol version in `_meta`; requests of older revisions carry none.
+    """
+
+    method: str
+    tool: str
+    request_id: object
+    version: object
+
+    @property
+    def scope(self) -> str | None:
+        """The scope that it needs, if any."""
+        if self.method == "tools/call":
+            return BOOK if self.tool == "orders_book_pickup" else READ
+        return READ if self.method == "resources/read" else None
+
+
 class Gate:
     """Looks at token, scope and rate before a request reaches the protocol.
 
-    Method and tool are read from the headers: the protocol behind us refuses requests whose body says something else.
+    It goes by the body: headers are what the client says about it, and clients of older revisions send none.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings, pool: Pool) -> None:
@@ -80,15 +103,20 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        if request.method == "POST" and (refusal := await self._refusal(request)) is not None:
-            await refusal(scope, receive, send)
-            return
         if request.method != "POST":
             await Response(status_code=405, headers={"Allow": "POST"})(scope, receive, send)
             return
-        await self._app(scope, receive, send)
+        try:
+            body = await _read_body(request)
+        except ClientDisconnect:
+            return
+        refusal = Response(status_code=413) if body is None else await self._refusal(request, _asked(body))
+        if refusal is not None:
+            await refusal(scope, receive, send)
+            return
+        await self._app(scope, _again(body or b"", receive), send)
 
-    async def _refusal(self, request: Request) -> Response | None:
+    async def _refusal(self, request: Request, asked: Asked) -> Response | None:
         try:
             claims = read_token(self._settings, request.headers.get("authorization"))
         except BadTokenError:
@@ -97,21 +125,24 @@ class Gate:
             if await find_user(connection, claims.user_id) is None:
                 return self._unauthorised()
         request.scope["orders_user"] = claims.user_id
-        method, name = request.headers.get("mcp-method"), request.headers.get("mcp-name", "")
-        needed = BOOK if (method, name) == ("tools/call", "orders_book_pickup") else READ
-        if method in ("tools/call", "resources/read") and needed not in claims.scopes:
-            await self._audit_refusal(request, claims, method, name)
-            return self._forbidden(needed)
-        if method == "tools/call":
+        if asked.version is not None and request.headers.get("mcp-protocol-version") != asked.version:
+            # The SDK goes by the header alone, and would serve this request in an older revision.
+            return _error(
+                400, "MCP-Protocol-Version does not say what _meta says", {}, HEADER_MISMATCH, asked.request_id
+            )
+        if asked.scope is not None and asked.scope not in claims.scopes:
+            await self._audit_refusal(claims, asked)
+            return self._forbidden(asked.scope)
+        if asked.method == "tools/call":
             wait = await rate.seconds_to_wait(self._pool, claims.user_id, self._settings.rate_per_minute)
             if wait:
-                await self._audit_refusal(request, claims, method, name)
+                await self._audit_refusal(claims, asked)
                 return _error(429, "Too many calls", {"Retry-After": str(wait)})
         return None
 
-    async def _audit_refusal(self, request: Request, claims: Claims, method: str, name: str) -> None:
-        if method == "tools/call":
-            await audit.write(self._pool, claims.user_id, name, "refused", await _request_id(request))
+    async def _audit_refusal(self, claims: Claims, asked: Asked) -> None:
+        if asked.method == "tools/call":
+            await audit.write(self._pool, claims.user_id, asked.tool, "refused", asked.request_id)
 
     def _unauthorised(self) -> Response:
         return _error(401, "Unauthorized", {"WWW-Authenticate": f'Bearer error="invalid_token", {self._where()}'})
@@ -124,14 +155,45 @@ class Gate:
         return f'resource_metadata="http://127.0.0.1:{self._settings.port}{METADATA}"'
 
 
-async def _request_id(request: Request) -> Any:
+async def _read_body(request: Request) -> bytes | None:
+    """The body, or None as soon as it is longer than the limit."""
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > BODY_LIMIT:
+            return None
+    return bytes(body)
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """The body once more for those behind us, and then whatever comes: the client's hanging up."""
+    left: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return left.pop() if left else await receive()
+
+    return replay
+
+
+def _asked(body: bytes) -> Asked:
     try:
-        body = await request.json()
-        return body["id"]
-    except (ValueError, KeyError, TypeError):
-        return ""
+        message: Any = json.loads(body)
+    except (ValueError, RecursionError):
+        message = None
+    message = message if isinstance(message, dict) else {}
+    params = message.get("params")
+    params = params if isinstance(params, dict) else {}
+    meta = params.get("_meta")
+    return Asked(
+        method=str(message.get("method")),
+        tool=str(params.get("name")),
+        request_id=message.get("id"),
+        version=meta.get(VERSION) if isinstance(meta, dict) else None,
+    )
 
 
-def _error(status: int, message: str, headers: dict[str, str]) -> Response:
-    body = {"jsonrpc": "2.0", "id": None, "error": {"code": -32000, "message": message}}
+def _error(
+    status: int, message: str, headers: dict[str, str], code: int = -32000, request_id: object = None
+) -> Response:
+    body = {"jsonrpc": "2.0", "id": request_id, "error": {"code": code, "message": message}}
     return JSONResponse(body, status, headers)

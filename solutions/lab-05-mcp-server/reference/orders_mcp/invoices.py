@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from orders_mcp import cursors
+from typing import Any
+
+from orders_mcp import cursors, pages
 from orders_mcp.database import Connection
 from orders_mcp.principal import User
 from orders_mcp.shapes import Invoice, InvoicePage, ListInvoices, Sum
@@ -38,12 +40,14 @@ async def listing(connection: Connection, user: User, wanted: ListInvoices, key:
         " AND (%(after)s::text IS NULL OR invoice_id > %(after)s) ORDER BY invoice_id LIMIT %(limit)s",
         values,
     )
-    rows = await cursor.fetchall()
-    more = len(rows) > wanted.limit
-    rows = rows[: wanted.limit]
+    found, more = pages.fit(await cursor.fetchall(), wanted.limit, _invoice)
     return InvoicePage(
-        invoices=[Invoice(amount=amount(row.pop("amount_cents")), **row) for row in rows],
+        invoices=found,
         total=sum(row["rows"] for row in sums),
-        next_cursor=cursors.write(key, query, rows[-1]["invoice_id"]) if more else None,
+        next_cursor=cursors.write(key, query, found[-1].invoice_id) if more else None,
         sums=[Sum(currency=row["currency"], amount=amount(row["cents"])) for row in sums],
     )
+
+
+def _invoice(row: dict[str, Any]) -> Invoice:
+    return Invoice(amount=amount(row["amount_cents"]), **{name: row[name] for name in row if name != "amount_cents"})

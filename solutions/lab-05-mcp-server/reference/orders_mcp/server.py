@@ -11,7 +11,7 @@ import anyio
 import mcp_types as types
 import psycopg
 from mcp.server.caching import CacheHint
-from mcp.server.context import ServerRequestContext
+from mcp.server.context import CallNext, ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.shared.exceptions import MCPError
@@ -30,7 +30,7 @@ INSTRUCTIONS = (
 )
 TEMPLATE = "orders://shipments/{shipment_id}"
 PREFIX = "orders://shipments/"
-LONGEST_RESULT = 100_000
+REVISION = "2026-07-28"
 PUBLIC = CacheHint(ttl_ms=300_000, scope="public")
 
 log = logging.getLogger(__name__)
@@ -92,9 +92,12 @@ def build_server(settings: Settings, pool: Pool) -> Server[Any]:
         on_read_resource=desk.read_resource,
     )
     security = RequestStateSecurity(
-        keys=[settings.state_key], ttl=600, bind_principal=lambda context: user_id_of(settings, context)
+        keys=[settings.state_key],
+        ttl=settings.confirmation_seconds,
+        bind_principal=lambda context: user_id_of(settings, context),
     )
-    server.middleware.append(RequestStateBoundary(security, default_audience=NAME))
+    # The audit is the outer one: a requestState that is turned away leaves its line too.
+    server.middleware += [desk.audited, RequestStateBoundary(security, default_audience=NAME)]
     return server
 
 
@@ -137,29 +140,32 @@ class Desk:
     async def call_tool(
         self, context: ServerRequestContext[Any, Any], params: types.CallToolRequestParams
     ) -> types.CallToolResult | types.InputRequiredResult:
-        """One call, with its line in the audit log whatever becomes of it."""
+        """One call; what goes wrong inside of it is told to the model."""
+        try:
+            return await self._call(context, params)
+        except ToolError as error:
+            return _tool_error(str(error))
+        except psycopg.Error:
+            log.exception("a tool call failed")
+            return _tool_error("The order database does not answer at the moment. Try again in a minute.")
+
+    async def audited(self, context: ServerRequestContext[Any, Any], call_next: CallNext) -> Any:
+        """Around every request: a call of a tool leaves its line in the audit log, whatever becomes of it."""
+        if context.method != "tools/call":
+            return await call_next(context)
         outcome = "cancelled"
         try:
-            result = await self._call(context, params)
-            outcome = "input_required" if isinstance(result, types.InputRequiredResult) else "ok"
+            result = await call_next(context)
+            outcome = _outcome(result)
             return result
-        except ToolError as error:
-            outcome = "error"
-            return types.CallToolResult(content=[types.TextContent(text=str(error))], is_error=True)
-        except MCPError:
+        except Exception:
             outcome = "error"
             raise
-        except psycopg.Error:
-            outcome = "error"
-            log.exception("a tool call failed")
-            sentence = "The order database does not answer at the moment. Try again in a minute."
-            return types.CallToolResult(content=[types.TextContent(text=sentence)], is_error=True)
         finally:
             # A call that was cancelled still gets its line.
             with anyio.CancelScope(shield=True):
-                await audit.write(
-                    self.pool, user_id_of(self.settings, context), params.name, outcome, context.request_id
-                )
+                user_id, tool = user_id_of(self.settings, context), str((context.params or {}).get("name"))
+                await audit.write(self.pool, user_id, tool, outcome, context.request_id)
 
     async def _call(
         self, context: ServerRequestContext[Any, Any], params: types.CallToolRequestParams
@@ -175,8 +181,6 @@ class Desk:
         if isinstance(found, types.InputRequiredResult):
             return found
         text = found.model_dump_json()
-        if len(text) > LONGEST_RESULT:
-            raise ToolError("The result would be too long. Ask for less: a smaller limit, or without details.")
         content = [types.TextContent(text=text)]
         return types.CallToolResult(content=content, structured_content=json.loads(text))
 
@@ -202,6 +206,8 @@ class Desk:
                 return await reports.create(connection, user, arguments)
             case shapes.ReadReport():
                 return await reports.read(connection, user, arguments, key)
+            case shapes.BookPickup() if context.protocol_version != REVISION:
+                raise ToolError(f"Booking asks the user first, which needs revision {REVISION} of the protocol.")
             case shapes.BookPickup() if params.request_state is None:
                 return await pickups.ask(connection, user, arguments, _capabilities(context))
             case shapes.BookPickup():
@@ -213,6 +219,18 @@ class Desk:
         if user is None:
             raise ToolError("This user is not known any more.")
         return user
+
+
+def _tool_error(sentence: str) -> types.CallToolResult:
+    return types.CallToolResult(content=[types.TextContent(text=sentence)], is_error=True)
+
+
+def _outcome(result: Any) -> str:
+    """What became of a call, by the result as it goes out."""
+    wire = result if isinstance(result, dict) else result.model_dump(by_alias=True)
+    if wire.get("resultType") == "input_required":
+        return "input_required"
+    return "error" if wire.get("isError") else "ok"
 
 
 def _read(kind: type[shapes.Arguments], arguments: dict[str, Any] | None) -> shapes.Arguments:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import Any
 
-from orders_mcp import cursors
+from orders_mcp import cursors, pages
 from orders_mcp.database import Connection
 from orders_mcp.errors import ToolError
 from orders_mcp.invoices import amount
@@ -65,14 +65,14 @@ async def search(connection: Connection, user: User, wanted: SearchShipments, ke
     counted = await _one(connection, f"SELECT count(*) AS total {_FROM} {where}", values)
     page = f"{where} AND (%(after)s::text IS NULL OR s.shipment_id > %(after)s) ORDER BY s.shipment_id LIMIT %(limit)s"
     cursor = await connection.execute(f"SELECT {_COLUMNS} {_FROM} {page}", values)
-    rows = await cursor.fetchall()
-    more = len(rows) > wanted.limit
-    rows = rows[: wanted.limit]
     kind = DetailedShipment if wanted.detail == "detailed" else Shipment
+    found, more = pages.fit(
+        await cursor.fetchall(), wanted.limit, lambda row: kind(**{name: row[name] for name in kind.model_fields})
+    )
     return ShipmentPage(
-        shipments=[kind(**{name: row[name] for name in kind.model_fields}) for row in rows],
+        shipments=found,
         total=counted["total"],
-        next_cursor=cursors.write(key, query, rows[-1]["shipment_id"]) if more else None,
+        next_cursor=cursors.write(key, query, found[-1].shipment_id) if more else None,
     )
 
 
@@ -126,12 +126,12 @@ async def history(connection: Connection, user: User, wanted: GetHistory, key: b
         values,
     )
     rows = await cursor.fetchall()
-    more = len(rows) > wanted.limit
-    rows = rows[: wanted.limit]
+    found, more = pages.fit(rows, wanted.limit, lambda row: Event(**{name: row[name] for name in Event.model_fields}))
+    last = rows[len(found) - 1] if found else {}
     return EventPage(
-        events=[Event(**{name: row[name] for name in Event.model_fields}) for row in rows],
+        events=found,
         total=counted["total"],
-        next_cursor=cursors.write(key, query, [rows[-1]["exact"], rows[-1]["event_id"]]) if more else None,
+        next_cursor=cursors.write(key, query, [last["exact"], last["event_id"]]) if more else None,
     )
 
 

@@ -1,0 +1,1 @@
+"""The orders server without an SDK: JSON-RPC by hand, one thread a request, all memory in the database."""
