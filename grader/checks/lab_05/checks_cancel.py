@@ -15,6 +15,7 @@ from .server import TOOLS, Server, request
 INVOICES, CREATE = TOOLS[3], TOOLS[4]
 # The brief promises one second; a busy machine gets more.
 SECONDS = 4
+CROWD = 8  # more than the connections that a process may have
 WAITING = "Close the connection to see it: does anything tell the task that runs the query, and that the database?"
 
 
@@ -49,13 +50,13 @@ def hanging_up_frees_the_database(server: Server, rng: random.Random) -> None:
         expect_rows(found["invoices"], [invoice(each) for each in facts.invoices(user)], "invoices after that")
 
 
-@check(task="cancel", after=("hanging_up_frees_the_database",), seconds=20)
+@check(task="cancel", after=("hanging_up_frees_the_database",), seconds=40)
 def a_crowd_that_leaves_takes_nothing_with_it(server: Server, rng: random.Random) -> None:
-    """Fifteen clients that hang up one after the other leave a replica that serves as before."""
+    """Clients that hang up one after the other leave a replica that serves as before."""
     _, user = Facts(server.world).reader(rng)
     replica = server.stage
     with server.stage.database.locked("public.invoices") as lock:
-        for _ in range(15):
+        for _ in range(CROWD):
             message = request("tools/call", {"name": INVOICES, "arguments": {}}, number=server.number())
             with server.begun(replica, message, user) as begun:
                 expect(

@@ -127,9 +127,8 @@ class Gate:
         request.scope["orders_user"] = claims.user_id
         if asked.version is not None and request.headers.get("mcp-protocol-version") != asked.version:
             # The SDK goes by the header alone, and would serve this request in an older revision.
-            return _error(
-                400, "MCP-Protocol-Version does not say what _meta says", {}, HEADER_MISMATCH, asked.request_id
-            )
+            mismatch = "MCP-Protocol-Version says something else than _meta"
+            return _error(400, mismatch, {}, HEADER_MISMATCH, asked.request_id)
         if asked.scope is not None and asked.scope not in claims.scopes:
             await self._audit_refusal(claims, asked)
             return self._forbidden(asked.scope)
