@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from grader.checking.freight import World, make_world
+from grader.checking.freight import SCHEMA, World, make_world
 from grader.services.postgres import Database, QueryRefusedError, Template, lease
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +43,11 @@ def test_every_customer_has_every_kind_of_row(world: World) -> None:
 def test_three_histories_are_too_long_for_a_prompt(world: World) -> None:
     for customer in world.customers[:3]:
         assert len(world.events_of(world.long_history(customer))) >= 900
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "labs").glob("lab-0[56]-*/examples/schema.sql")), ids=str)
+def test_the_schema_that_a_learner_reads_is_the_one_in_use(path: Path) -> None:
+    assert path.read_text("utf-8") == SCHEMA
 
 
 def test_the_database_holds_the_world(world: World, database: Database) -> None:

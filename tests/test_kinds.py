@@ -181,6 +181,15 @@ def test_what_is_no_answer_of_ours_is_a_mismatch(serve: Callable[..., McpStdio],
         serve(sent, 20).request("x")
 
 
+def test_a_line_is_sent_without_waiting(serve: Callable[..., McpStdio]) -> None:
+    server = serve("send({'jsonrpc': '2.0', 'id': number, 'result': 1})")
+    server.send(b'{"id": 7}', allowed=(7,))
+    assert server.request("x").result == 1
+    server.send(b'{"id": 8}')
+    with pytest.raises(Mismatch, match="which no open request has"):
+        [server.request("y") for _ in range(2)]
+
+
 def test_a_second_answer_is_found_after_the_first(serve: Callable[..., McpStdio]) -> None:
     server = serve("for answer in (1, 2): send({'jsonrpc': '2.0', 'id': number, 'result': answer})")
     with pytest.raises(Mismatch, match="which no open request has"):

@@ -1,6 +1,6 @@
 """The adapters that labs use, LangChain, LangGraph, deepeval and MCP, take the double for the provider.
 
-Skipped where an extra is not installed; `pip install -c constraints.txt -e '.[agents,evals,mcp]'` brings them all.
+Skipped where an extra is not installed; `pip install -c constraints.txt -e '.[agents,evals]'` brings them all.
 """
 
 from __future__ import annotations

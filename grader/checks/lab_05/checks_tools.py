@@ -323,6 +323,16 @@ def sees_what_others_write(server: Server, rng: random.Random) -> None:
     database.change(
         "UPDATE public.shipments SET note = %s WHERE shipment_id = %s", [shipment.note, shipment.shipment_id]
     )
+    code = "FR" + "".join(rng.choices(string.ascii_uppercase, k=3))
+    database.change("INSERT INTO public.ports VALUES (%s, %s)", [code, f"Saint {code.title()}"])
+    try:
+        for replica in server.replicas:
+            found = server.call_with(user, SEARCH, {"port": f"Saint {code.title()}"}, on=replica).found
+            expect_equal(found["total"], 0, "the number of shipments through a port that is new")
+            called = server.call_with(user, SEARCH, {"port": f"Saintt {code.title()}"}, on=replica)
+            expect(code in called.sentence, "a new port is not among the nearest", expected=code, observed=called.text)
+    finally:
+        database.change("DELETE FROM public.ports WHERE code = %s", [code])
 
 
 @check(task="tools", after=("pages_show_every_row_once",))
@@ -416,8 +426,18 @@ def tells_what_is_wrong_with_an_argument(server: Server, rng: random.Random) -> 
         (BOOK, "window", {"shipment_id": shipment_id, "date": "2026-11-12"}),
         (BOOK, "confirm", {"shipment_id": shipment_id, "date": "2026-11-12", "window": "morning", "confirm": True}),
     ]
+    names = {name: set(tool["inputSchema"].get("properties", {})) for name, tool in server.tools(user).items()}
     for tool, argument, arguments in cases:
         sentence = server.call(user, tool, **arguments).sentence
+        expect(
+            len(arguments) != 1
+            or len(names[tool]) < 4
+            or argument not in names[tool]
+            or not _names(sentence, names[tool]),
+            f"an error of {tool} names every argument that there is, and not the one that is wrong",
+            expected=argument,
+            observed=sentence,
+        )
         expect(
             argument in sentence,
             f"an error of {tool} does not name the argument that is wrong",
@@ -442,6 +462,10 @@ def tells_what_is_wrong_with_an_argument(server: Server, rng: random.Random) -> 
             "a report that is none is read",
             observed=hostile[:60],
         )
+
+
+def _names(sentence: str, arguments: set[str]) -> bool:
+    return all(argument in sentence for argument in arguments)
 
 
 @check(task="tools", after=("pages_show_every_row_once",))

@@ -179,7 +179,8 @@ class Server:
         )
         bearer = every.get("authorization") or ""
         expect(
-            len(bearer) < 20 or bearer.rpartition(" ")[2] not in exchange.response.text,
+            len(bearer) < 20
+            or bearer.rpartition(" ")[2] not in f"{exchange.response.text} {dict(exchange.response.headers)}",
             f"the answer to {method} holds the token",
             observed=exchange.response.text,
         )
