@@ -67,7 +67,7 @@ async def book(
         cursor = await connection.execute("SELECT 1 FROM used_confirmations WHERE nonce = %s", [nonce])
         if await cursor.fetchone() is not None:
             raise MCPError(types.INVALID_PARAMS, _STALE)
-        await connection.execute("SELECT pg_sleep(0.05)")
+        await connection.execute("SELECT pg_sleep(0.4)")
         await connection.execute("INSERT INTO used_confirmations (nonce) VALUES (%s) ON CONFLICT DO NOTHING", [nonce])
         await _expect_bookable(connection, user, wanted)
         cursor = await connection.execute(
