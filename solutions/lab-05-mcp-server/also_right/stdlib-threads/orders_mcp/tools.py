@@ -26,7 +26,7 @@ def no_shipment(shipment_id: str) -> Wrong:
     return Wrong(f"No shipment {shipment_id[:50]} can be found. Search with orders_search_shipments.")
 
 
-# --- schemas ------------------------------------------------------------------------------------------------------------
+# --- schemas ----------------------------------------------------------------------------------------------------
 
 
 def _object(required: str, **properties: Any) -> dict[str, Any]:
@@ -160,7 +160,7 @@ def expect_fit(name: str, arguments: Any) -> None:
                     raise Wrong(f"{argument}: there is no day {value!r}. Mend it and call again.") from error
 
 
-# --- tools --------------------------------------------------------------------------------------------------------------
+# --- tools ----------------------------------------------------------------------------------------------------
 
 
 def run(store: Store, job: Job, name: str, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -46,7 +46,8 @@ async def read(connection: Connection, user: User, wanted: ReadReport, key: byte
     if counted is None:
         raise ToolError("There is no such report. Make one with orders_create_report.")
     cursor = await connection.execute(
-        "SELECT position, shipment FROM report_rows WHERE handle_hash = %s AND position > %s ORDER BY position LIMIT %s",
+        "SELECT position, shipment FROM report_rows"
+        " WHERE handle_hash = %s AND position > %s ORDER BY position LIMIT %s",
         [handle, after, wanted.limit],
     )
     rows = await cursor.fetchall()
