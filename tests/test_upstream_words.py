@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import anthropic
 import httpx2
 import pytest
 
@@ -40,6 +41,23 @@ def test_the_end_of_a_stream_is_known_however_it_is_cut(last: bytes) -> None:
         assert any([ending.begins_by(last[at : at + size]) for at in range(0, len(last), size)])  # noqa: C419  all of it
         assert ending.begins_by(b"more")
     assert Ending("application/json").begins_by(b"{")
+
+
+def test_what_was_redacted_is_replayed_whatever_it_was(lab: Lab, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        provider, double = stack.enter_context(ModelDouble()), stack.enter_context(ModelDouble())
+        provider.respond(lambda _: Reply("heard"))
+        tape, key = tmp_path / "tape.jsonl", "a-secret-of-the-learner"
+        upstream = Upstream("anthropic", provider.anthropic_base_url, record=tape)
+        upstreamed(lab, upstream, {"ANTHROPIC_API_KEY": key})(double, stack)
+        assert say(double, "anthropic", f'My "key" is {key}, {key}!') == "heard"
+        again = stack.enter_context(ModelDouble())
+        upstreamed(lab, Upstream("anthropic", replay=tape), {})(again, stack)
+        assert say(again, "anthropic", f'My "key" is {key}, {key}!') == "heard"
+        assert say(again, "anthropic", 'My "key" is another, "or two"!') == "heard"
+        with pytest.raises(anthropic.BadRequestError, match="No recorded reply"):
+            say(again, "anthropic", f'Your "key" is {key}, {key}!')
+    assert key not in tape.read_text()
 
 
 def test_differences_name_places_in_order() -> None:
