@@ -1,4 +1,4 @@
-"""OpenAI Responses: reads `POST /v1/responses` and renders its replies, plain, streamed and in the background."""
+"""OpenAI Responses: judges `POST /v1/responses` and renders its replies, plain, streamed and in the background."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from grader.model.journal import Message, Request, Tool, ToolChoice, prompt_tokens
+from grader.model.journal import Message, Request, prompt_tokens
 from grader.model.script import Fail, Gate, Refuse, Reply, Step, Stop, Thinking, ToolCall, Turn
 from grader.model.wires.openai_cache import CacheUse, PromptCache, segments_of
 from grader.model.wires.openai_item_rules import check_calls
 from grader.model.wires.openai_items import items_of, messages_of, split_system, whole
 from grader.model.wires.openai_response_events import as_begun
+from grader.model.wires.openai_response_reading import read
 from grader.model.wires.openai_response_rules import check
 from grader.model.wires.openai_response_store import Moment, ResponseStore, Stored
 from grader.model.wires.openai_shared_rules import strict_complaint
@@ -23,11 +24,8 @@ from grader.model.wires.wire import (
     Draft,
     JsonObject,
     Rejection,
-    canonical,
     encoded,
-    is_whole,
     new_id,
-    objects,
     output_tokens,
     reasoning_tokens,
     text_of,
@@ -255,27 +253,6 @@ class OpenAIResponses(ChatWire):
                 }
 
 
-def read(body: Mapping[str, Any]) -> Draft:
-    """A body of `POST /v1/responses` in neutral words: what was sent, not what the vendor keeps of earlier requests."""
-    head, rest = split_system(items_of(body.get("input")))
-    limit = body.get("max_output_tokens")
-    instructions = text_of(body.get("instructions"))
-    text = body.get("text")
-    return Draft(
-        model=text_of(body.get("model")),
-        system=instructions + "".join(message.text for message in messages_of(head)),
-        messages=messages_of(rest),
-        tools=tuple(_tool(tool) for tool in objects(body.get("tools"))),
-        tool_choice=_tool_choice(body.get("tool_choice")),
-        max_tokens=limit if is_whole(limit) else None,
-        stream=body.get("stream") is True,
-        prefix=canonical([instructions, head, body.get("tools")]),
-        continues=text_of(body.get("previous_response_id")),
-        parallel_tools=body.get("parallel_tool_calls") is not False,
-        output_schema=_output_schema(text.get("format")) if isinstance(text, dict) else None,
-    )
-
-
 def context_of(request: Request, store: ResponseStore) -> tuple[tuple[JsonObject, ...], tuple[JsonObject, ...]]:
     """The items of earlier requests that this one goes on from, and its own; raises Rejection where one is not kept."""
     previous = request.body.get("previous_response_id")
@@ -309,44 +286,9 @@ def _summary_wanted(reasoning: Mapping[str, Any]) -> Any:
     return reasoning.get("summary") or reasoning.get("generate_summary")
 
 
-def _tool(tool: JsonObject) -> Tool:
-    schema = tool.get("parameters")
-    return Tool(
-        name=text_of(tool.get("name")),
-        description=text_of(tool.get("description")),
-        schema=schema if isinstance(schema, dict) else {},
-        strict=tool.get("strict") is True,
-    )
-
-
 def _tool_as_taken(tool: JsonObject) -> JsonObject:
     """The tool as a response repeats it: a function that does not say is strict where its schema allows it."""
     strict = tool.get("strict")
     if strict is None:
         strict = strict_complaint(tool.get("parameters") or {}) is None
     return {"description": None, "parameters": None, **tool, "strict": strict}
-
-
-def _tool_choice(choice: object) -> ToolChoice:
-    match choice:
-        case "auto" | "none":
-            return choice
-        case "required" | {"type": "allowed_tools", "mode": "required"}:
-            return "any"
-        case {"type": "allowed_tools"}:
-            return "auto"
-        case {"type": "function", "name": str(name)}:
-            return ("tool", name)
-        case _:
-            return None
-
-
-def _output_schema(wanted: object) -> JsonObject | None:
-    """The schema that a reply is promised to satisfy: in strict mode, and any object in JSON mode."""
-    match wanted:
-        case {"type": "json_schema", "schema": dict(schema), "strict": True}:
-            return schema
-        case {"type": "json_object"}:
-            return {"type": "object"}
-        case _:
-            return None

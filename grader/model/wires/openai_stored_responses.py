@@ -7,9 +7,10 @@ from typing import Any
 
 from grader.model.journal import Request, tokens_of
 from grader.model.wires.openai_items import messages_of
+from grader.model.wires.openai_response_reading import read
 from grader.model.wires.openai_response_rules import COUNTED_FIELDS, check
 from grader.model.wires.openai_response_store import ResponseStore
-from grader.model.wires.openai_responses import context_of, read
+from grader.model.wires.openai_responses import context_of
 from grader.model.wires.openai_vendor import OpenAIVendor
 from grader.model.wires.wire import Answer, ComputedWire, Draft, JsonObject, Rejection, json_answer
 
