@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +18,11 @@ TOY = Path(__file__).parent / "toy_course"
 TOY_LAB = "lab-01-echo"
 
 GradeProgram = Callable[..., LabResult]
+
+# Under nohup, or in the background of a script, the tests ignore signals, and so would what they start.
+for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.default_int_handler if _number is signal.SIGINT else signal.SIG_DFL)
 
 
 @pytest.fixture

@@ -227,12 +227,6 @@ def test_two_graders_on_one_lab_do_not_disturb_each_other(course: Path) -> None:
     assert [process.returncode for process in both] == [0, 0], ended
 
 
-def _hear_signals() -> None:
-    """Under nohup, or in the background of a script, the tests ignore signals, and so would what they start."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
-
-
 def _begin(course: Path, place: Path, *argv: str, until: str = "2 checks") -> subprocess.Popen[str]:
     """A run whose program never answers, without a deadline that could end it before the test does."""
     description = course / "labs" / TOY_LAB / "lab.toml"
@@ -247,7 +241,6 @@ def _begin(course: Path, place: Path, *argv: str, until: str = "2 checks") -> su
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "TMPDIR": str(place)},
-        preexec_fn=_hear_signals,  # noqa: PLW1509 - the tests have one thread here
     )
     assert process.stdout is not None
     while until not in process.stdout.readline():
@@ -334,7 +327,6 @@ def test_ctrl_c_ends_a_proof_without_waiting_for_its_programs(course: Path, plac
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "TMPDIR": str(place)},
-        preexec_fn=_hear_signals,  # noqa: PLW1509 - as above
     )
     assert process.stdout is not None
     while "skeleton" not in process.stdout.readline():
