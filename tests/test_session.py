@@ -245,3 +245,18 @@ def test_a_hang_costs_one_deadline_and_the_next_check_gets_a_new_program(course:
     first, second = _by_name(grade(hanging.replace("import BaseHTTP", "import HTTPServer, BaseHTTP"))).values()
     assert first.verdict is Verdict.TIMED_OUT
     assert second.verdict is Verdict.PASSED, _said(second)
+
+
+def test_checks_that_ask_for_the_same_variables_share_a_program(course: Path, grade: GradeProgram) -> None:
+    checks = course / "grader" / "checks" / "lab_01" / "checks_echo.py"
+    text = checks.read_text("utf-8")
+    fresh = '    stage = fresh_stage({"GREETING": greeting})\n'
+    shared = """    stage = fresh_stage({"GREETING": greeting})
+    same, plain, other = fresh_stage({"GREETING": greeting}), fresh_stage(), fresh_stage({"GREETING": "hello"})
+    note(f"{stage is same} {len({id(stage), id(plain), id(other)})} {other.program.get('/greeting').json()}")
+"""
+    assert fresh in text
+    checks.write_text(text.replace(fresh, shared).replace("fresh_stage", "shared_stage"), "utf-8")
+    second = _by_name(grade(programs.RIGHT))[MANNERS]
+    assert second.verdict is Verdict.PASSED, _said(second)
+    assert second.notes == ("True 3 {'text': 'hello'}",)
