@@ -13,13 +13,13 @@ Pool = AsyncConnectionPool[Connection]
 
 
 async def open_pool(url: str) -> Pool:
-    """A pool that leaves connections for a second replica, and our tables in place."""
+    """A pool of the connections that one process may have, and our tables in place."""
     pool: Pool = AsyncConnectionPool(
         url,
         connection_class=AsyncConnection[DictRow],
         kwargs={"row_factory": dict_row},
         min_size=1,
-        max_size=8,
+        max_size=6,
         timeout=10,
         open=False,
     )

@@ -20,6 +20,7 @@ class Settings:
     token_audience: str
     user_id: str
     rate_per_minute: int
+    confirmation_seconds: float
 
     @staticmethod
     def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -33,4 +34,5 @@ class Settings:
             token_audience=environment.get("TOKEN_AUDIENCE", ""),
             user_id=environment.get("MCP_USER", ""),
             rate_per_minute=int(environment.get("RATE_PER_MINUTE") or 600),
+            confirmation_seconds=float(environment.get("CONFIRMATION_SECONDS") or 600),
         )
