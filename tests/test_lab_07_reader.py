@@ -135,11 +135,13 @@ def test_a_forced_choice_among_two_tools_is_not_forced() -> None:
 
 
 def test_bad_citations_never_hold() -> None:
-    prompt = read_prompt(request(f'<passage id="1">{GOLD}</passage><passage id="2">Other.</passage>{ASK}'))
+    prompt = read_prompt(
+        request(f'<passage id="1" title="Storage">{GOLD}</passage><passage id="2">Other.</passage>{ASK}')
+    )
     seen = Seen(prompt, ASK, prompt.passages[0], GOLD)
     texts = {passage.id: passage.text for passage in prompt.passages}
     bad = bad_citations(seen, "Words of another document.")
-    assert len(bad) == 7
+    assert len(bad) == 11
     assert not any(each["quote"] and each["quote"] in texts.get(each["passage_id"], "") for each in bad)
 
 
