@@ -15,8 +15,8 @@ from benchmarks.model.doubles import running
 PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
 VERSIONS = {"ours": "this commit", "llmock": install.LLMOCK, "aimock": install.AIMOCK}
 OTHERS = """The last ones are about what others have and ours has not.
-The others are [llmock](https://pypi.org/project/llmock/) and
-[@copilotkit/aimock](https://www.npmjs.com/package/@copilotkit/aimock), each in an environment of its own, scripted over
+The others are llmock (PyPI) and
+@copilotkit/aimock (npm), each in an environment of its own, scripted over
 HTTP as from any language (aimock has more words for its own JavaScript), with quotas and keys switched on where that
 makes a case pass."""
 FLOOR = f"""`floor` is a bare aiohttp handler that answers with the same bytes. p50 is of one client on a kept
