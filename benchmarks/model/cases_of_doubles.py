@@ -53,7 +53,7 @@ def _played_by_text(double: Double) -> None:
         {"match": {"userMessage": f"ticket {n};", "turnIndex": 0}, "response": {"content": f"first {n}"}}
         for n in range(20)
     ]
-    post._post("/__aimock/fixtures", {"fixtures": fixtures})  # noqa: SLF001
+    post._post("/__aimock/fixtures", {"fixtures": fixtures})  # noqa: SLF001  the battery speaks to the double as its client does
     raise CannotScript("the second turn is matched by its last message alone, which is the same in all")
 
 
@@ -92,7 +92,7 @@ def _(double: Double) -> None:
 @case("faults: a stream that ends early without a word")
 def _(double: Double) -> None:
     if isinstance(double, Llmock):
-        double._post(  # noqa: SLF001
+        double._post(  # noqa: SLF001  the battery speaks to the double as its client does
             "/_llmock/scenario", {"behaviors": [{"type": "stream_fault", "kind": "truncate", "after_chunks": 2}]}
         )
     elif isinstance(double, Ours):
@@ -107,7 +107,7 @@ def _(double: Double) -> None:
 def _(double: Double) -> None:
     if isinstance(double, Llmock):
         stall = {"type": "stream_fault", "kind": "stall", "after_chunks": 2, "stall_seconds": 3}
-        double._post("/_llmock/scenario", {"behaviors": [stall]})  # noqa: SLF001
+        double._post("/_llmock/scenario", {"behaviors": [stall]})  # noqa: SLF001  the battery speaks to the double as its client does
         double.play(Reply(LONG))
     else:
         raise CannotScript("the whole reply can be late, not its middle")
@@ -119,7 +119,7 @@ def _(double: Double) -> None:
 def _(double: Double) -> None:
     if not isinstance(double, Llmock):
         raise CannotScript("no words for a corrupt event")
-    double._post(  # noqa: SLF001
+    double._post(  # noqa: SLF001  the battery speaks to the double as its client does
         "/_llmock/scenario", {"behaviors": [{"type": "stream_fault", "kind": "malformed", "after_chunks": 2}]}
     )
     double.play(Reply(LONG))

@@ -51,7 +51,7 @@ def _(double: Double) -> None:
 def _(double: Double) -> None:
     double.play(Turn(Thinking("Let me see."), ToolCall("weather", CITY)), Reply("never"))
     client = Anthropic(double).client
-    request = Anthropic(double)._request(tools=True, max_tokens=4096) | {"thinking": {"type": "adaptive"}}  # noqa: SLF001
+    request = Anthropic(double)._request(tools=True, max_tokens=4096) | {"thinking": {"type": "adaptive"}}  # noqa: SLF001  the battery speaks to the double as its client does
     first = client.messages.create(**request)
     content = [block.model_dump(exclude_none=True) for block in first.content]
     for block in content:
@@ -128,7 +128,7 @@ def _(double: Double) -> None:
     batch = client.messages.batches.create(requests=[{"custom_id": name, "params": params} for name in ("a", "b")])
     until = time.monotonic() + 5
     while client.messages.batches.retrieve(batch.id).processing_status != "ended" and time.monotonic() < until:
-        time.sleep(0.05)
+        time.sleep(0.05)  # a batch announces its end to nobody
     results: Any = {result.custom_id: result.result for result in client.messages.batches.results(batch.id)}
     assert sorted(block.text for result in results.values() for block in result.message.content) == ["one", "two"]
 

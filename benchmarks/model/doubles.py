@@ -271,7 +271,7 @@ def wait_for_port(port: int, process: subprocess.Popen[Any]) -> None:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:
-            time.sleep(0.002)
+            time.sleep(0.002)  # a port announces nothing when it opens
         else:
             return
     raise SystemExit(f"{process.args!r} does not listen on {port}: {process.poll()}")

@@ -43,7 +43,7 @@ async def _floor(port: int) -> None:
 def _reply_of(double: ModelDouble) -> tuple[bytes, dict[str, str]]:
     import httpx2  # noqa: PLC0415  the other kind has no use of it
 
-    from benchmarks.model.speed import BODY  # noqa: PLC0415
+    from benchmarks.model.speed import BODY  # noqa: PLC0415  as above
 
     reply = httpx2.post(
         f"{double.openai_base_url}/chat/completions", content=BODY, headers={"authorization": "Bearer k"}
